@@ -1,0 +1,86 @@
+"""What the registers of one layer saw during a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+REGISTERS = ("tree", "psum", "acc")
+"""Order of the first axis of `Monitor.counts`."""
+
+Counts = npt.NDArray[np.int64]
+
+NEVER = int(np.iinfo(np.int64).max)
+"""An image number that no run reaches."""
+
+
+@dataclass
+class Monitor:
+    """Overflow events and extremes of a reduction with `channels` outputs; filled in by the kernels.
+
+    Parameters
+    ----------
+    channels
+        Output channels of the layer.
+    observe
+        Also track the extremes of the exact running sums (slower).
+    base
+        Number of the batch's first image in the run.
+
+    Attributes
+    ----------
+    counts
+        int64 [3, 2, channels]: events by register (`REGISTERS`) and kind (0: above the largest value, 1: below the
+        smallest). An event is one write of a sum that the register cannot represent.
+    low, high
+        int64 [channels]: extremes of the accumulator's running sum as it would be without any overflow, the bias
+        included where it starts there. Empty range (low > high) where nothing was observed.
+    first
+        int64 [4]: image, output pixel, channel and register of the first event. The image is `NEVER` where there was
+        none; the others are -1 where only the image is known (the SIMD kernels count per image).
+    """
+
+    channels: int
+    observe: bool = False
+    base: int = 0
+    counts: Counts = field(init=False)
+    low: Counts = field(init=False)
+    high: Counts = field(init=False)
+    first: Counts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counts = np.zeros((len(REGISTERS), 2, self.channels), np.int64)
+        self.low = np.full(self.channels, NEVER, np.int64)
+        self.high = np.full(self.channels, -NEVER, np.int64)
+        self.first = np.full(4, NEVER, np.int64)
+
+    @property
+    def events(self) -> int:
+        """All overflow events."""
+        return int(self.counts.sum())
+
+    @property
+    def observed(self) -> bool:
+        """Whether any running sum was tracked."""
+        return bool(np.any(self.low <= self.high))
+
+    @property
+    def first_image(self) -> int | None:
+        """The first image with an event, or None."""
+        return None if self.first[0] == NEVER else int(self.first[0])
+
+    def merge(self, other: Monitor, start: int = 0) -> None:
+        """Add what `other` saw of this layer, or of its channels from `start` on (one group of a grouped convolution).
+
+        The order of merging does not matter.
+        """
+        span = slice(start, start + other.channels)
+        self.counts[:, :, span] += other.counts
+        np.minimum(self.low[span], other.low, out=self.low[span])
+        np.maximum(self.high[span], other.high, out=self.high[span])
+        # Groups of one image share its pixels: the lowest pixel, then the lowest channel, is first.
+        theirs = other.first + (0, 0, start if other.first[2] >= 0 and other.first[0] != NEVER else 0, 0)
+        if tuple(theirs[:3]) < tuple(self.first[:3]):
+            self.first[:] = theirs

@@ -1,0 +1,196 @@
+"""THE golden sum of products: every register written in the declared order.
+
+The definition is in `hwsim.spec.reduction`; `tests/oracle.py` restates it in plain Python integers, and the RTL is held to
+what is computed here. Sums are formed in int64: products have at most 33 bits, a tree at most 256 of them, and an
+accumulator at most 48 bits, so no sum below comes near 2**63.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.kernels.jit import jit
+from hwsim.kernels.monitor import Monitor
+from hwsim.spec import BiasAt, Overflow, Reduction, Register
+
+Int64 = npt.NDArray[np.int64]
+
+@jit
+def fit(total: Any, lo: Any, hi: Any, saturate: Any) -> Any:
+    """Return what a register of range ``lo..hi`` holds after `total` is written to it."""
+    if saturate:
+        return min(max(total, lo), hi)
+    # hi - lo is 2**bits - 1, a mask of the low bits.
+    return ((total - lo) & (hi - lo)) + lo
+
+
+@jit
+def _write(
+    register: Any, addend: Any, lo: Any, hi: Any, saturate: Any, positive: Any, negative: Any
+) -> Any:
+    """Add `addend` to every channel's `register`; return the number of sums that did not fit."""
+    events = 0
+    for n in range(register.shape[0]):
+        total = register[n] + addend[n]
+        over = np.int64(total > hi)
+        under = np.int64(total < lo)
+        positive[n] += over
+        negative[n] += under
+        events += over + under
+        register[n] = fit(total, lo, hi, saturate)
+    return events
+
+
+@jit
+def _reduce_rows(
+    panel: Any, weights: Any, start: Any, lanes: Any, chain: Any, ranges: Any, saturate: Any, observe: Any,
+    image: Any, pixel: Any, out: Any, counts: Any, low: Any, high: Any, first: Any,
+) -> None:  # fmt: skip
+    """Reduce rows of products.
+
+    panel [M, K, C] with C = 1 (shared by all channels) or N; weights [K, N]; start [N]: initial accumulators, wrapped on load;
+    lanes >= 1; chain: groups per partial sum, 0 for none; ranges [3, 2] and saturate [3]: of tree, psum, acc, with
+    ranges[0] = (0, 0) for an exact tree; image, pixel: of row 0, for `first`; out [M, N]: final accumulators.
+    """
+    rows, depth, shared = panel.shape[0], panel.shape[1], panel.shape[2] == 1
+    channels = weights.shape[1]
+    tree = np.empty((lanes, channels), np.int64)
+    psum = np.empty(channels, np.int64)
+    exact = np.empty(channels, np.int64)
+    pending = np.empty(channels, np.int64)
+    exact_tree = ranges[0, 1] == 0
+    for m in range(rows):
+        acc = out[m]
+        for n in range(channels):
+            acc[n] = fit(start[n], ranges[2, 0], ranges[2, 1], False)
+        psum[:] = 0
+        links = 0
+        events = 0
+        if observe:
+            exact[:] = start
+            pending[:] = 0
+            for n in range(channels):
+                low[n] = min(low[n], exact[n])
+                high[n] = max(high[n], exact[n])
+        for k0 in range(0, depth, lanes):
+            for lane in range(lanes):
+                k = k0 + lane
+                if k >= depth:
+                    tree[lane, :] = 0
+                elif shared:
+                    value = np.int64(panel[m, k, 0])
+                    for n in range(channels):
+                        tree[lane, n] = value * np.int64(weights[k, n])
+                else:
+                    for n in range(channels):
+                        tree[lane, n] = np.int64(panel[m, k, n]) * np.int64(weights[k, n])
+            if observe:
+                for lane in range(lanes):
+                    for n in range(channels):
+                        pending[n] += tree[lane, n]
+            width = lanes
+            while width > 1:
+                for i in range(width // 2):
+                    if exact_tree:
+                        for n in range(channels):
+                            tree[i, n] = tree[2 * i, n] + tree[2 * i + 1, n]
+                    else:
+                        if i > 0:
+                            tree[i, :] = tree[2 * i, :]
+                        events += _write(
+                            tree[i], tree[2 * i + 1], ranges[0, 0], ranges[0, 1], saturate[0], counts[0, 0], counts[0, 1]
+                        )
+                if width % 2:
+                    tree[width // 2, :] = tree[width - 1, :]
+                width = (width + 1) // 2
+            links += 1
+            last = k0 + lanes >= depth
+            if chain == 0:
+                events += _write(acc, tree[0], ranges[2, 0], ranges[2, 1], saturate[2], counts[2, 0], counts[2, 1])
+            else:
+                events += _write(psum, tree[0], ranges[1, 0], ranges[1, 1], saturate[1], counts[1, 0], counts[1, 1])
+                if links == chain or last:
+                    events += _write(acc, psum, ranges[2, 0], ranges[2, 1], saturate[2], counts[2, 0], counts[2, 1])
+                    psum[:] = 0
+            if observe and (chain == 0 or links == chain or last):
+                for n in range(channels):
+                    exact[n] += pending[n]
+                    pending[n] = 0
+                    low[n] = min(low[n], exact[n])
+                    high[n] = max(high[n], exact[n])
+            if links == chain:
+                links = 0
+        if events > 0 and (image, pixel + m) < (first[0], first[1]):
+            # Rows come in order and counts start at 0, so what is counted by now happened in this row.
+            first[0], first[1] = image, pixel + m
+            for n in range(channels - 1, -1, -1):
+                for r in range(2, -1, -1):
+                    if counts[r, 0, n] + counts[r, 1, n] > 0:
+                        first[2], first[3] = n, r
+
+
+def _range(register: Register | None) -> tuple[int, int]:
+    return (0, 0) if register is None else (register.format.lo, register.format.hi)
+
+
+def reduce_panel(
+    panel: npt.NDArray[Any],
+    weights: npt.NDArray[Any],
+    bias: Int64 | None,
+    reduction: Reduction,
+    monitor: Monitor | None = None,
+    *,
+    image: int = 0,
+    pixel: int = 0,
+) -> Int64:
+    """Sum products in the declared order.
+
+    Parameters
+    ----------
+    panel
+        Integers [M, K] (every channel multiplies the same activations), or [M, K, N] (depthwise), zero points already
+        treated as the reduction says; |value| < 2**17.
+    weights
+        Integers [K, N], zero points subtracted; |value| < 2**17.
+    bias
+        int64 [N], or None. With a wrapping accumulator any value; with a saturating one it must fit.
+    reduction
+        Order and registers.
+    monitor
+        Counts events where given: one of N channels, fresh, or filled only by earlier images and pixels.
+    image, pixel
+        What row 0 is called in `monitor.first`, the image counted from the monitor's base.
+
+    Returns
+    -------
+    int64 [M, N]
+        What leaves the accumulator, the bias included (with `BiasAt.END` it is added exactly, after the accumulator).
+    """
+    channels = weights.shape[1]
+    out = np.empty((panel.shape[0], channels), np.int64)
+    none = np.zeros(channels, np.int64)
+    offset = none if bias is None else bias
+    at_start = reduction.bias_at is BiasAt.START
+    seen = Monitor(channels) if monitor is None else monitor
+    registers = (reduction.tree, reduction.psum, reduction.acc)
+    _reduce_rows(
+        panel if panel.ndim == 3 else panel[:, :, None],
+        weights,
+        offset if at_start else none,
+        reduction.lanes,
+        reduction.chain or 0,
+        np.array([_range(register) for register in registers], np.int64),
+        np.array([register is not None and register.overflow is Overflow.SATURATE for register in registers]),
+        seen.observe,
+        seen.base + image,
+        pixel,
+        out,
+        seen.counts,
+        seen.low,
+        seen.high,
+        seen.first,
+    )
+    return out if at_start else out + offset

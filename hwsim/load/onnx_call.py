@@ -1,0 +1,122 @@
+"""One ONNX node as its converter sees it: typed attributes, inputs by role, and a way to add nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+
+from hwsim.graph import Array, Operator
+from hwsim.load.onnx_build import Builder, Constant, Feature, Value
+from hwsim.spec import InputError, require
+
+
+@dataclass(frozen=True)
+class Call:
+    """A node of the standard operator set, checked by ONNX's checker.
+
+    Parameters
+    ----------
+    proto
+        The node.
+    name
+        What the graph calls it.
+    inputs
+        Its inputs; None for an optional one that is left out.
+    opset
+        Version of the operator set.
+    batch
+        The batch size written in the file, which constants of the file may repeat; the graph's is 1.
+    build
+        Where nodes are added.
+    """
+
+    proto: onnx.NodeProto
+    name: str
+    inputs: Sequence[Value | None]
+    opset: int
+    batch: int
+    build: Builder
+
+    def attribute(self, name: str) -> Any:
+        """Return an attribute, None where it is not given; text as `str`."""
+        for attribute in self.proto.attribute:
+            if attribute.name == name:
+                value = onnx.helper.get_attribute_value(attribute)
+                return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        return None
+
+    def integer(self, name: str, default: int) -> int:
+        """Return an integer attribute."""
+        value = self.attribute(name)
+        return default if value is None else int(value)
+
+    def number(self, name: str, default: float) -> float:
+        """Return a float attribute."""
+        value = self.attribute(name)
+        return default if value is None else float(value)
+
+    def text(self, name: str, default: str) -> str:
+        """Return a text attribute."""
+        value = self.attribute(name)
+        return default if value is None else str(value)
+
+    def pair(self, name: str, default: tuple[int, int] = (1, 1)) -> tuple[int, int]:
+        """Return an attribute of two integers, vertical and horizontal."""
+        values = tuple(int(value) for value in self.attribute(name) or default)
+        require(len(values) == 2, name, "two integers (only 2-D windows are supported)", list(values))
+        return values[0], values[1]
+
+    def optional(self, index: int) -> Value | None:
+        """Return an input, None where it is not given."""
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def feature(self, index: int = 0) -> Feature:
+        """Return an input that must depend on the image."""
+        value = self.optional(index)
+        if not isinstance(value, Feature):
+            raise InputError(f"input {index} must be computed from the graph's input, not a constant")
+        return value
+
+    def optional_constant(self, index: int) -> Constant | None:
+        """Return an input that must be a constant, None where it is not given."""
+        value = self.optional(index)
+        if isinstance(value, Feature):
+            raise InputError(f"input {index} must be a constant, not the computed tensor {value.tensor!r}")
+        return value
+
+    def constant(self, index: int) -> Constant:
+        """Return an input that must be given and a constant."""
+        value = self.optional_constant(index)
+        if value is None:
+            raise InputError(f"input {index} must be given")
+        return value
+
+    def integers(self, name: str, index: int) -> tuple[int, ...] | None:
+        """Return integers that are an attribute in old operator sets and input `index` in new ones."""
+        given = self.optional_constant(index)
+        values = self.attribute(name) if given is None else given.data.reshape(-1).tolist()
+        return None if values is None else tuple(int(value) for value in values)
+
+    def scalar(self, name: str, index: int, default: float) -> float:
+        """Return a number that is an attribute in old operator sets and input `index` in new ones."""
+        given = self.optional_constant(index)
+        if given is None:
+            return self.number(name, default)
+        require(given.data.size == 1, name, "a single number", f"of shape {list(given.shape)}")
+        return float(given.data.reshape(()))
+
+    def emit(self, op: Operator, inputs: Sequence[str], shape: Sequence[int] | None = None, image: bool = False) -> Feature:
+        """Add the node that writes this call's output; `shape` is its ONNX shape where the graph's differs."""
+        tensor = self.build.apply(self.name, op, inputs, self.proto.output[0])
+        stored = self.build.tensors[tensor].shape
+        if shape is None:
+            shape = (stored[0], stored[3], stored[1], stored[2]) if image else stored
+        return Feature(tensor, tuple(shape), image)
+
+    def add_constant(self, role: str, data: Array) -> str:
+        """Add a constant of this node; a file's own constants keep their names by `keep_constant`."""
+        return self.build.constant(f"{self.name}/{role}", np.asarray(data))

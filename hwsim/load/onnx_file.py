@@ -1,0 +1,104 @@
+"""Read an ONNX file: the only place where protobuf's and ONNX's own errors become `InputError`."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from hwsim.spec import InputError, require
+
+MAX_FILE_BYTES = 2**31 - 1
+"""Protobuf cannot hold more in one message; larger models keep their weights in files beside it."""
+
+_QUANTIZED = frozenset({
+    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger",
+    "Quant", "IntQuant", "FloatQuant", "BipolarQuant", "Trunc",
+})
+_STANDARD_DOMAINS = ("", "ai.onnx")
+
+
+def node_label(node: onnx.NodeProto) -> str:
+    """Return what errors and reports call a node: its name, or that of its first output."""
+    return node.name or (node.output[0] if node.output else "") or node.op_type
+
+
+def read_model(path: Path, supported: frozenset[str], opsets: range) -> onnx.ModelProto:
+    """Read and check a model; weights stay undecoded in their protobuf messages.
+
+    Parameters
+    ----------
+    path
+        The `.onnx` file, at most `MAX_FILE_BYTES`.
+    supported
+        Operators of the standard domain that the caller can convert.
+    opsets
+        Versions of the standard operator set that the caller understands.
+
+    Raises
+    ------
+    InputError
+        Where the file is not an ONNX model, is quantized, or uses an operator or a version that is not supported.
+    """
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(_file_bytes(path))
+    except (DecodeError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    # These come before ONNX's own checker because its sentences for them do not say what would be allowed.
+    _check_operators(path, model.graph, supported)
+    _check_order(path, model.graph)
+    require(opset_of(model) in opsets, f"{path}: opset", f"from {opsets.start} to {opsets.stop - 1}", opset_of(model))
+    try:
+        # By path, so that it also checks where external data lie.
+        onnx.checker.check_model(path)
+    except (onnx.checker.ValidationError, ValueError, RuntimeError, OSError) as error:
+        raise _unreadable(path, error) from None
+    return model
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of the standard operator set, 0 where the model names none."""
+    return max((entry.version for entry in model.opset_import if entry.domain in _STANDARD_DOMAINS), default=0)
+
+
+def _file_bytes(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        # A pipe or a device would block or never end.
+        require(stat.S_ISREG(status.st_mode), f"{path}", "a regular file", "a folder or a device")
+        require(status.st_size <= MAX_FILE_BYTES, f"{path}: size", f"at most {MAX_FILE_BYTES} bytes",
+                f"{status.st_size}")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return InputError(f"{path}: not a readable ONNX model: {lines[0][:200]}")
+
+
+def _check_operators(path: Path, graph: onnx.GraphProto, supported: frozenset[str]) -> None:
+    for node in graph.node:
+        if node.op_type in _QUANTIZED or node.op_type.startswith("QLinear"):
+            raise InputError(f"{path}: quantized ONNX is not supported yet: node {node_label(node)} uses {node.op_type}; "
+                             "give a float ONNX or an int8 TFLite model")
+    for node in graph.node:
+        standard = node.domain in _STANDARD_DOMAINS
+        operator = node.op_type if standard else f"{node.domain}.{node.op_type}"
+        require(standard and operator in supported, f"{path}: node {node_label(node)}: operator",
+                f"one of {', '.join(sorted(supported))}", operator)
+
+
+def _check_order(path: Path, graph: onnx.GraphProto) -> None:
+    known = {""} | {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
+    for node in graph.node:
+        for name in node.input:
+            require(name in known, f"{path}: node {node_label(node)} ({node.op_type}): input",
+                    "an initializer, the graph's input or the output of an earlier node", repr(name))
+        known.update(node.output)
+    for value in graph.output:
+        require(value.name in known, f"{path}: output", "written by a node", repr(value.name))

@@ -1,0 +1,214 @@
+"""TFLite models as graphs."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from hwsim.graph import Graph, Node, Tensor
+from hwsim.load.tflite_file import OPTIONAL, StoredModel, StoredOperator, read_model
+from hwsim.load.tflite_fold import FOLDERS, Constants
+from hwsim.load.tflite_ops import IMPORTERS, Call, Importer
+from hwsim.load.tflite_tensors import activation, bias, weights
+from hwsim.spec import InputError, require
+
+MAX_FILE_BYTES = 512 << 20
+"""Largest file that is read."""
+
+BIAS_SCALE_TOLERANCE = 0.02
+"""How far, in output steps, a bias scale may be from input scale times weight scale (as LiteRT's Prepare has it)."""
+
+CONSTANT_BYTES_PER_FILE_BYTE = 8
+CONSTANT_BYTES_BASE = 1 << 20
+"""Bound on what constants take in memory: int64 from int32 biases and float32 from float16 double, sharing adds."""
+
+_T = TypeVar("_T")
+
+_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+
+
+def load_tflite(path: str | Path) -> Graph:
+    """Read the first subgraph of a TFLite model.
+
+    Integer models (int8, uint8, int16 activations; int4 weights) and float32 ones, with float16 weights too. Nodes are
+    named after their first output. Nothing in the file is executed, and memory is bounded by a small multiple of its
+    size.
+
+    Parameters
+    ----------
+    path
+        The file, at most 512 MB.
+
+    Returns
+    -------
+    Graph
+        With a batch of 1, whatever the file's.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or uses an operator, a type or an attribute that hwsim does not support. One line that
+        names the file and the node or tensor.
+    """
+    return _parse(path, lambda model, size: _Import(model, size).graph(Path(path).stem))
+
+
+def tensor_indices(path: str | Path) -> dict[str, int]:
+    """Return the index in the file (as LiteRT's interpreter has it) of every tensor by its name in the graph.
+
+    Raises
+    ------
+    InputError
+        As `load_tflite` for a file that is not readable.
+    """
+    return _parse(path, lambda model, size: {tensor.name: tensor.index for tensor in model.tensors})
+
+
+def _parse(path: str | Path, use: Callable[[StoredModel, int], _T]) -> _T:
+    """Read a file and make something of it: the one place that turns what a damaged file causes into `InputError`."""
+    try:
+        with open(path, "rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+        require(len(content) <= MAX_FILE_BYTES, "file size", f"at most {MAX_FILE_BYTES} bytes", "more")
+        return use(read_model(content), len(content))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: must be a readable file, not one with: {error.strerror}") from None
+    except (struct.error, IndexError, ValueError, OverflowError, TypeError, RecursionError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: not a readable TFLite model: {type(error).__name__} {reason}".rstrip()) from error
+
+
+class _Import:
+    """One reading of one model."""
+
+    def __init__(self, model: StoredModel, file_bytes: int) -> None:
+        self._model = model
+        self._constants = Constants(model.tensors, CONSTANT_BYTES_BASE + CONSTANT_BYTES_PER_FILE_BYTE * file_bytes)
+        self._tensors: dict[int, Tensor] = {}
+        self._nodes: list[Node] = []
+
+    def graph(self, name: str) -> Graph:
+        model = self._model
+        require(len(model.inputs) == 1, "inputs", "exactly one tensor", f"{len(model.inputs)}")
+        self._tensors[model.inputs[0]] = activation(model.tensors[model.inputs[0]])
+        for operator in model.operators:
+            try:
+                self._add(operator)
+            except InputError as error:
+                label = self._model.tensors[operator.outputs[0]].name if operator.outputs else "without output"
+                raise InputError(f"node {operator.index} {label!r} ({operator.code}): {error}") from None
+        for index in model.outputs:
+            if index not in self._tensors or self._tensors[index].constant:
+                raise InputError(f"output {model.tensors[index]} must be written by a node")
+        return Graph(
+            name,
+            {tensor.name: tensor for tensor in self._tensors.values()},
+            self._nodes,
+            tuple(model.tensors[index].name for index in model.inputs),
+            tuple(model.tensors[index].name for index in model.outputs),
+        )
+
+    def _add(self, operator: StoredOperator) -> None:
+        for index in operator.outputs:
+            if index in self._tensors or self._constants.known(index):
+                raise InputError(f"{self._model.tensors[index]} must be written once, and be no constant or input")
+        if self._constants.try_fold(operator):
+            return
+        importer = next((importer for importer in IMPORTERS if importer.code == operator.code), None)
+        if importer is None:
+            names = sorted({known.code for known in (*IMPORTERS, *FOLDERS)})
+            raise InputError(f"uses operator {operator.code}, which is not supported; supported are {', '.join(names)}")
+        require(len(operator.outputs) == 1, "outputs", "exactly one tensor", len(operator.outputs))
+        inputs = self._operands(operator, importer)
+        stored = self._model.tensors[operator.outputs[0]]
+        output = activation(stored)
+        _check_types(operator.code, inputs, output)
+        if importer.weighted:
+            _check_channel_axis(inputs[1], importer)
+            self._check_bias(operator, inputs, output)
+        made = importer.make(Call(
+            operator, inputs, self._model.tensors[self._model.inputs[0]].shape[0], output.shape,
+            lambda i: self._constants.integers(_operand(operator, i)),
+            lambda i: self._constants.real(_operand(operator, i)),
+        ))
+        inferred = made.infer(inputs)[0]
+        require(tuple(inferred) == output.shape, f"{stored}: shape",
+                f"{list(inferred)}, which its operator yields for a batch of 1", list(output.shape))
+        self._tensors[stored.index] = output
+        self._nodes.append(Node(output.name, made, tuple(tensor.name for tensor in inputs), (output.name,)))
+
+    def _operands(self, operator: StoredOperator, importer: Importer) -> list[Tensor]:
+        indices = operator.inputs[: importer.operands]
+        if importer.weighted and indices[2:] == (OPTIONAL,):
+            indices = indices[:2]
+        least = 2 if importer.weighted else (importer.operands or 1)
+        require(len(indices) >= least and OPTIONAL not in indices, "operands", f"{least} or more tensors",
+                list(operator.inputs))
+        tensors = [self._operand_tensor(index, importer.weighted and place == 2) for place, index in enumerate(indices)]
+        if importer.weighted and not all(tensor.constant for tensor in tensors[1:]):
+            raise InputError("weights and bias must be constants, not computed")
+        if all(tensor.constant for tensor in tensors[: 1 if importer.weighted else None]):
+            raise InputError(f"{self._model.tensors[indices[0]]} must be computed, not a constant")
+        return tensors
+
+    def _operand_tensor(self, index: int, as_bias: bool) -> Tensor:
+        if index not in self._tensors:
+            stored = self._model.tensors[index]
+            if not self._constants.known(index):
+                raise InputError(f"{stored} must be a constant, the input or the output of an earlier node")
+            self._tensors[index] = self._constants.tensor(index, as_bias)
+        return self._tensors[index]
+
+    def _check_bias(self, operator: StoredOperator, inputs: list[Tensor], output: Tensor) -> None:
+        """Refuse a bias whose stored scale is not input scale times weight scale; a file may leave that scale out."""
+        if len(inputs) < 3 or output.quantization is None:
+            return
+        stored = self._model.tensors[operator.inputs[2]]
+        source, weight = inputs[0].quantization, inputs[1].quantization
+        assert source is not None and weight is not None
+        product = source.scale * np.atleast_1d(weight.scale)
+        require(not stored.zero_point.any(), f"{stored}: zero point", "0 for a bias", stored.zero_point)
+        if stored.scale.size not in (1, product.size):
+            require(stored.scale.size == 0, f"{stored}: scales", f"1 or {product.size}", stored.scale.size)
+            return
+        scale = stored.scale.astype(np.float64)
+        # Written so that a NaN fails.
+        wrong = ~(np.abs(product - scale) / output.quantization.scale <= BIAS_SCALE_TOLERANCE)
+        if wrong.any():
+            channel = int(np.argmax(wrong))
+            raise InputError(f"{stored}: scale must be input scale times weight scale, {product[channel]:.6g} in channel "
+                             f"{channel}, not {np.broadcast_to(scale, product.shape)[channel]:.6g}")
+
+
+def _operand(operator: StoredOperator, place: int) -> int:
+    require(place < len(operator.inputs) and operator.inputs[place] != OPTIONAL, f"operand {place}", "given", "left out")
+    return operator.inputs[place]
+
+
+def _check_channel_axis(weight: Tensor, importer: Importer) -> None:
+    axis = None if weight.quantization is None else weight.quantization.axis
+    require(axis in (None, importer.channel_axis), f"tensor {weight.name!r}: quantized dimension",
+            f"{importer.channel_axis} (output channels)", axis)
+
+
+def _check_types(code: str, inputs: list[Tensor], output: Tensor) -> None:
+    """Refuse what mixes floats and integers, or integer formats of activations, outside of conversions."""
+    if code in _CONVERSIONS:
+        return
+
+    def kind(tensor: Tensor) -> str:
+        if tensor.quantization is not None:
+            return str(tensor.quantization.format)
+        return str(tensor.data.dtype) if tensor.data is not None else "float32"
+
+    kinds = [kind(tensor) for tensor in (*inputs, output)]
+    mixed = len({name == "float32" for name in kinds}) > 1
+    if mixed or len({kind(tensor) for tensor in (*inputs, output) if not tensor.constant}) > 1:
+        raise InputError(f"tensors must be all float32, or integers with activations of one type, not {', '.join(kinds)} "
+                         "(inputs, then output)")

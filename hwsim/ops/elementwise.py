@@ -1,0 +1,119 @@
+"""Element-wise sum and product of two tensors, with NumPy's broadcasting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from hwsim.graph import Array, Operator, Tensor, Unit
+from hwsim.kernels import elementwise
+from hwsim.kernels.requantize import PROFILES, factor_for
+from hwsim.ops.activation import Activation
+from hwsim.ops.checks import activation_quantization
+from hwsim.ops.simple_unit import SimpleUnit
+from hwsim.spec import Arithmetic, InputError, Profile, require
+
+
+def _broadcast_shape(kind: str, inputs: Sequence[Tensor]) -> list[tuple[int, ...]]:
+    try:
+        return [np.broadcast_shapes(inputs[0].shape, inputs[1].shape)]
+    except ValueError:
+        raise InputError(f"{kind}: inputs must have shapes that broadcast, not {inputs[0].shape} and {inputs[1].shape}") from None
+
+
+def _flat(a: Array, b: Array) -> tuple[Array, Array, tuple[int, ...]]:
+    a, b = np.broadcast_arrays(a, b)
+    return np.ascontiguousarray(a).reshape(-1), np.ascontiguousarray(b).reshape(-1), a.shape
+
+
+@dataclass(frozen=True)
+class Add(Operator):
+    """``a + b``, then the activation. Integers as TFLite adds them.
+
+    Both sides are shifted left by `headroom` bits, scaled to twice the larger input scale, added, and scaled to the output.
+    With `Profile.ORT_FLOAT32` the sum is formed in float32.
+    """
+
+    activation: Activation = Activation.NONE
+
+    kind: ClassVar[str] = "add"
+
+    def infer(self, inputs: Sequence[Tensor]) -> list[tuple[int, ...]]:
+        return _broadcast_shape(self.kind, inputs)
+
+    def evaluate(self, inputs: Sequence[Array]) -> list[Array]:
+        return [self.activation.apply(inputs[0] + inputs[1])]
+
+    def prepare(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic) -> Unit:
+        first, second, result = (activation_quantization(tensor) for tensor in (*inputs, *outputs))
+        lo, hi = self.activation.clamp(result)
+        zero_a, zero_b, zero_out = (int(q.zero_point) for q in (first, second, result))
+        scale_a, scale_b, scale_out = (float(q.scale) for q in (first, second, result))
+        if arithmetic.profile is Profile.ORT_FLOAT32:
+            ratio_a, ratio_b = np.float32(scale_a / scale_out), np.float32(scale_b / scale_out)
+
+            def run_float(a: Array, b: Array) -> Array:
+                left = (a.astype(np.int32) - zero_a).astype(np.float32) * ratio_a
+                right = (b.astype(np.int32) - zero_b).astype(np.float32) * ratio_b
+                return np.clip(np.rint(left + right) + zero_out, lo, hi).astype(result.format.storage)
+
+            return SimpleUnit(run_float)
+
+        # TFLite's choice: the shifted 8-bit (16-bit) difference of value and zero point stays below 2**31 (2**33).
+        headroom = 20 if max(q.format.bits for q in (first, second, result)) <= 8 else 15
+        largest = 2 * max(scale_a, scale_b)
+        reals = [scale_a / largest, scale_b / largest, largest / ((1 << headroom) * scale_out)]
+        require(reals[2] < 2.0**20, "add: input scale / output scale", "below 2**39", 2 * reals[2] * (1 << headroom))
+        factors = [factor_for(real, arithmetic.profile) for real in reals]
+        table = np.array([(factor.multiplier, factor.shift) for factor in factors], np.int64)
+        profile = PROFILES.index(arithmetic.profile)
+        storage = result.format.storage
+
+        def run(a: Array, b: Array) -> Array:
+            a, b, shape = _flat(a, b)
+            out = np.empty(a.shape, storage)
+            elementwise.add(
+                a, b, zero_a, zero_b, headroom, table, np.array(reals, np.float32), profile, zero_out, lo, hi, out
+            )
+            return out.reshape(shape)
+
+        return SimpleUnit(run)
+
+
+@dataclass(frozen=True)
+class Mul(Operator):
+    """``a * b``, then the activation. Integers: the exact product of the centred values, requantized once."""
+
+    activation: Activation = Activation.NONE
+
+    kind: ClassVar[str] = "mul"
+
+    def infer(self, inputs: Sequence[Tensor]) -> list[tuple[int, ...]]:
+        return _broadcast_shape(self.kind, inputs)
+
+    def evaluate(self, inputs: Sequence[Array]) -> list[Array]:
+        return [self.activation.apply(inputs[0] * inputs[1])]
+
+    def prepare(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic) -> Unit:
+        first, second, result = (activation_quantization(tensor) for tensor in (*inputs, *outputs))
+        lo, hi = self.activation.clamp(result)
+        zero_a, zero_b, zero_out = (int(q.zero_point) for q in (first, second, result))
+        # TFLite multiplies the float32 scales as float32.
+        real = float(np.float32(first.scale) * np.float32(second.scale) / np.float32(result.scale))
+        require(real < 2.0**20, "mul: product of input scales / output scale", "below 2**20", real)
+        factor = factor_for(real, arithmetic.profile)
+        profile = PROFILES.index(arithmetic.profile)
+        storage = result.format.storage
+
+        def run(a: Array, b: Array) -> Array:
+            a, b, shape = _flat(a, b)
+            out = np.empty(a.shape, storage)
+            elementwise.multiply(
+                a, b, zero_a, zero_b, factor.multiplier, factor.shift, np.float32(real), profile, zero_out, lo, hi, out
+            )
+            return out.reshape(shape)
+
+        return SimpleUnit(run)

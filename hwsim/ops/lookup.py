@@ -1,0 +1,80 @@
+"""Functions of one value: clamps, and tables for curved functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from hwsim.graph import Array, Operator, Tensor, Unit
+from hwsim.ops.activation import Activation
+from hwsim.ops.checks import activation_quantization
+from hwsim.ops.quantize import rescaler, round_half_away
+from hwsim.ops.simple_unit import SimpleUnit
+from hwsim.spec import Arithmetic, require
+
+
+@dataclass(frozen=True)
+class Rectify(Operator):
+    """A clamp of its own (ReLU, ReLU6, ...), where it is not fused into the layer before."""
+
+    activation: Activation
+
+    kind: ClassVar[str] = "rectify"
+
+    def infer(self, inputs: Sequence[Tensor]) -> list[tuple[int, ...]]:
+        return [inputs[0].shape]
+
+    def evaluate(self, inputs: Sequence[Array]) -> list[Array]:
+        return [self.activation.apply(inputs[0])]
+
+    def prepare(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic) -> Unit:
+        result = activation_quantization(outputs[0])
+        lo, hi = self.activation.clamp(result)
+        return SimpleUnit(rescaler(activation_quantization(inputs[0]), result, lo, hi, arithmetic))
+
+
+def _sigmoid(x: Array) -> Array:
+    # exp of a large positive number would overflow: use the symmetric form.
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
+
+
+FUNCTIONS = {
+    "sigmoid": _sigmoid,
+    "tanh": np.tanh,
+    "hard-sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
+    "hard-swish": lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
+}
+"""Curved functions by name."""
+
+
+@dataclass(frozen=True)
+class Lookup(Operator):
+    """A function by table: one entry per input integer, the exact value rounded to nearest with ties away from zero.
+
+    TFLite's reference kernels compute some of these functions in fixed point instead and are up to one step off; see
+    ``docs/bit-exactness.md``.
+    """
+
+    function: str
+
+    kind: ClassVar[str] = "lookup"
+
+    def infer(self, inputs: Sequence[Tensor]) -> list[tuple[int, ...]]:
+        require(self.function in FUNCTIONS, "lookup: function", f"one of {', '.join(FUNCTIONS)}", self.function)
+        return [inputs[0].shape]
+
+    def evaluate(self, inputs: Sequence[Array]) -> list[Array]:
+        return [FUNCTIONS[self.function](inputs[0]).astype(np.float32)]
+
+    def prepare(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic) -> Unit:
+        source, result = activation_quantization(inputs[0]), activation_quantization(outputs[0])
+        lo = source.format.lo
+        integers = np.arange(lo, source.format.hi + 1)
+        real = FUNCTIONS[self.function]((integers - source.zero_point) * source.scale)
+        steps = round_half_away(real / result.scale) + result.zero_point
+        table = np.clip(steps, result.format.lo, result.format.hi).astype(result.format.storage)
+        return SimpleUnit(lambda values: table[values.astype(np.int64) - lo])

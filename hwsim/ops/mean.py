@@ -1,0 +1,74 @@
+"""Mean over axes, global average pooling among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from hwsim.graph import Array, Operator, Tensor, Unit
+from hwsim.kernels import elementwise
+from hwsim.kernels.requantize import PROFILES, factor_for
+from hwsim.ops.checks import activation_quantization
+from hwsim.ops.simple_unit import SimpleUnit
+from hwsim.spec import Arithmetic, Multiplier, Profile, require
+
+
+@dataclass(frozen=True)
+class Mean(Operator):
+    """Mean over `axes` (not the batch).
+
+    Integers as TFLite's ``QuantizedMeanOrSum``: the exact sum of the centred values is requantized once by
+    ``input_scale / output_scale / count``, where the integer multiplier is divided by the count, rounding down.
+    """
+
+    axes: tuple[int, ...]
+    keep_dims: bool
+
+    kind: ClassVar[str] = "mean"
+
+    def infer(self, inputs: Sequence[Tensor]) -> list[tuple[int, ...]]:
+        rank = len(inputs[0].shape)
+        axes = self._positive(rank)
+        require(len(axes) > 0 and min(axes) > 0 and max(axes) < rank, "mean: axes", f"in 1..{rank - 1}", self.axes)
+        kept = [1 if axis in axes else size for axis, size in enumerate(inputs[0].shape)]
+        return [tuple(kept) if self.keep_dims else tuple(size for axis, size in enumerate(kept) if axis not in axes)]
+
+    def _positive(self, rank: int) -> tuple[int, ...]:
+        return tuple(sorted({axis + rank if axis < 0 else axis for axis in self.axes}))
+
+    def evaluate(self, inputs: Sequence[Array]) -> list[Array]:
+        axes = self._positive(inputs[0].ndim)
+        return [inputs[0].mean(axis=axes, keepdims=self.keep_dims, dtype=np.float32)]
+
+    def prepare(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic) -> Unit:
+        source, result = activation_quantization(inputs[0]), activation_quantization(outputs[0])
+        axes = self._positive(len(inputs[0].shape))
+        count = int(np.prod([inputs[0].shape[axis] for axis in axes]))
+        real = float(source.scale) / float(result.scale)
+        require(real < 2.0**10, "mean: input scale / output scale", "below 2**10", real)
+        profile = arithmetic.profile
+        if profile is Profile.TFLITE:
+            factor = _divided(factor_for(real, profile), count)
+        else:
+            factor = factor_for(real / count, profile)
+        zero_in, zero_out, format = int(source.zero_point), int(result.zero_point), result.format
+
+        def run(values: Array) -> Array:
+            total = values.sum(axis=axes, keepdims=self.keep_dims, dtype=np.int64) - count * zero_in
+            out = np.empty(total.size, format.storage)
+            elementwise.rescale(
+                total.reshape(-1), 0, factor.multiplier, factor.shift, np.float32(real / count), PROFILES.index(profile),
+                zero_out, format.lo, format.hi, out,
+            )  # fmt: skip
+            return out.reshape(total.shape)
+
+        return SimpleUnit(run)
+
+
+def _divided(factor: Multiplier, count: int) -> Multiplier:
+    """Divide a factor by a count as TFLite does: shift the multiplier left as far as the count allows, then divide."""
+    shift = min(count.bit_length() - 1, 32, 31 + factor.shift)
+    return Multiplier((factor.multiplier << shift) // count, factor.shift - shift)

@@ -1,0 +1,220 @@
+"""What convolution, depthwise convolution and fully connected layers share: preparing and running sums of products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.graph import Array, Quantization, Tensor, Unit
+from hwsim.graph.operator import activation_operand
+from hwsim.kernels.bounds import Bounds, bound
+from hwsim.kernels.convolution import convolve, convolve_depthwise
+from hwsim.kernels.gather import gather_rows
+from hwsim.kernels.gemm import EXACT, WRAP
+from hwsim.kernels.microkernel import LANES, pack_weights
+from hwsim.kernels.monitor import NEVER, Monitor
+from hwsim.kernels.plan import INT32, plan_products
+from hwsim.kernels.reduce import reduce_panel
+from hwsim.kernels.requantize import Requantizer
+from hwsim.ops.activation import Activation
+from hwsim.ops.checks import activation_quantization
+from hwsim.ops.geometry import Window
+from hwsim.spec import Arithmetic, BiasAt, InputError, Operand, Overflow, Register, Workload, ZeroPoints, require
+from hwsim.spec.requantization import MULTIPLIER_BITS, SHIFT_BITS
+
+Int64 = npt.NDArray[np.int64]
+
+
+class ProductsUnit(Unit):
+    """A layer of sums of products, ready to run on integers.
+
+    Parameters
+    ----------
+    inputs, outputs, arithmetic
+        As for `Operator.prepare`; input 1 is the weights, input 2 an optional bias.
+    activation
+        Fused clamp.
+    window
+        Sliding window over the images.
+    weights
+        int64 [groups, K, N]: zero points subtracted, K in the declared order. Depthwise: [1, KH * KW, C].
+    depthwise
+        Every channel has its own activations.
+    repeat
+        Depthwise output channels per input channel.
+    float32_product
+        Round ``input_scale * weight_scale`` to float32 first, as TFLite does where it has one scale for all channels.
+    """
+
+    def __init__(
+        self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic, activation: Activation,
+        window: Window, weights: Int64, *, depthwise: bool = False, repeat: int = 1,
+        float32_product: bool = False,
+    ) -> None:  # fmt: skip
+        source, result = activation_quantization(inputs[0]), activation_quantization(outputs[0])
+        self.reduction, self.window, self.weights = arithmetic.reduction, window, weights
+        self.depthwise, self.repeat, self.storage = depthwise, repeat, result.format.storage
+        self.groups, self.depth, self.group_channels = weights.shape
+        self.channels = self.groups * self.group_channels
+        self.monitor = Monitor(self.channels)
+
+        zero_point = int(source.zero_point)
+        fold = self.reduction.zero_points is ZeroPoints.FOLD
+        # What the multiplier sees, and what it sees outside the image: the real value 0.
+        self.subtract, self.pad = (0, zero_point) if fold else (zero_point, 0)
+        low, high = source.format.lo - self.subtract, source.format.hi - self.subtract
+        self.bias = _bias(inputs, self.channels)
+        if fold:
+            self.bias = self.bias - zero_point * weights.sum(axis=1).reshape(-1)
+        _require_bias_fits(self.bias, self.reduction.acc, self.reduction.bias_at)
+
+        by_group = self.bias.reshape(self.groups, -1)
+        self.bounds = Bounds.joined([bound(weights[g], by_group[g], low, high, self.reduction) for g in range(self.groups)])
+        self.plan = plan_products(
+            weights, self.bias, low, high, self.bounds, self.reduction, shared=not depthwise
+        )
+        lo, hi = activation.clamp(result)
+        self.requantizer = Requantizer(
+            _factors(source, inputs[1], result, self.channels, float32_product), arithmetic.profile, int(result.zero_point), lo, hi,
+            self.plan.largest.bit_length() + 1,
+        )  # fmt: skip
+        self.narrow = self.plan.largest << self.requantizer.max_shift < INT32
+        if self.plan.operation is not None:
+            self._pack(by_group)
+
+    def _pack(self, bias: Int64) -> None:
+        if self.depthwise:
+            self.start = self.bias.astype(np.int32)
+            self.packed: npt.NDArray[Any] = self.weights[0].astype(np.int32)
+            return
+        acc = self.reduction.acc.format
+        start = np.zeros((self.groups, -(-self.group_channels // LANES) * LANES), np.int64)
+        start[:, : self.group_channels] = bias
+        if self.plan.operation == WRAP:
+            start = ((start - acc.lo) & (acc.hi - acc.lo)) + acc.lo
+        self.start = start.astype(np.int32).reshape(-1)
+        self.packed = np.concatenate([pack_weights(group) for group in self.weights])
+
+    def run(self, inputs: Sequence[Array], monitor: Monitor | None = None) -> list[Array]:
+        images = inputs[0]
+        height, width = self.window.output(images.shape[1], images.shape[2])
+        out = np.empty((images.shape[0], height * width, self.channels), self.storage)
+        if self.plan.operation is None or (monitor is not None and monitor.observe):
+            self._run_golden(images, width, out, monitor)
+        elif self.depthwise:
+            self._run_depthwise(images, width, out)
+        else:
+            self._run_simd(images, width, out, monitor)
+        return [out.reshape(images.shape[0], height, width, self.channels)]
+
+    def _run_simd(self, images: Array, width: int, out: Array, monitor: Monitor | None) -> None:
+        acc, requantizer = self.reduction.acc, self.requantizer
+        limits = (0, 0, 0) if self.plan.operation == EXACT else (acc.format.lo, acc.format.hi, 32 - acc.bits)
+        counted = Monitor(self.channels) if monitor is None else monitor
+        first = np.full(1, NEVER, np.int64)
+        convolve(
+            self.plan.operation, images, self.window.geometry(), self.groups, self.depth, self.group_channels, self.subtract,
+            self.pad, self.packed, self.start, *(np.int32(limit) for limit in limits), requantizer.multiplier,
+            requantizer.shift, requantizer.real, requantizer.code, self.narrow, requantizer.zero_point, requantizer.lo,
+            requantizer.hi, width, out, counted.counts[2], first,
+        )  # fmt: skip
+        if first[0] != NEVER and counted.base + first[0] < counted.first[0]:
+            counted.first[:] = counted.base + first[0], -1, -1, -1
+
+    def _run_depthwise(self, images: Array, width: int, out: Array) -> None:
+        requantizer = self.requantizer
+        convolve_depthwise(
+            images, self.window.geometry(), self.repeat, self.subtract, self.pad, self.packed, self.start, requantizer.multiplier,
+            requantizer.shift, requantizer.real, requantizer.code, self.narrow, requantizer.zero_point, requantizer.lo,
+            requantizer.hi, width, out,
+        )  # fmt: skip
+
+    def _run_golden(self, images: Array, width: int, out: Array, monitor: Monitor | None) -> None:
+        pixels, depth = out.shape[1], self.depth
+        taps = self.window.kernel[0] * self.window.kernel[1]
+        channels_in = images.shape[3] // self.groups
+        panel = np.empty((pixels, taps * channels_in), np.int64)
+        for image in range(images.shape[0]):
+            for group in range(self.groups):
+                gather_rows(
+                    images[image], 0, pixels, width, self.window.geometry(), group * channels_in, channels_in, self.subtract,
+                    self.pad, panel.reshape(-1), panel.shape[1],
+                )  # fmt: skip
+                part = slice(group * self.group_channels, (group + 1) * self.group_channels)
+                seen = None if monitor is None else Monitor(self.group_channels, monitor.observe, monitor.base)
+                rows = panel
+                if self.depthwise:
+                    rows = np.repeat(panel.reshape(pixels, depth, channels_in), self.repeat, axis=2)
+                acc = reduce_panel(rows, self.weights[group], self.bias[part], self.reduction, seen, image=image)
+                out[image, :, part] = self.requantizer(acc, part, self.storage)
+                if monitor is not None and seen is not None:
+                    monitor.merge(seen, part.start)
+
+
+def _bias(inputs: Sequence[Tensor], channels: int) -> Int64:
+    if len(inputs) < 3:
+        return np.zeros(channels, np.int64)
+    assert inputs[2].data is not None
+    return inputs[2].data.astype(np.int64)
+
+
+def _require_bias_fits(bias: Int64, acc: Register, at: BiasAt) -> None:
+    """A wrapping accumulator keeps the bias's low bits; a saturating one would start from a wrong number."""
+    if acc.overflow is Overflow.WRAP or at is BiasAt.END:
+        return
+    for channel in np.flatnonzero((bias < acc.format.lo) | (bias > acc.format.hi)):
+        raise InputError(
+            f"acc must hold the bias, which is {bias[channel]} in channel {channel}, not {acc} "
+            f"({acc.format.lo}..{acc.format.hi}); widen it, or add the bias after it with bias_at = end"
+        )
+
+
+def _factors(
+    source: Quantization, weights: Tensor, result: Quantization, channels: int, float32_product: bool
+) -> list[float]:
+    """``input_scale * weight_scale / output_scale`` per channel, in float64 from left to right as TFLite does."""
+    assert weights.quantization is not None
+    products = float(source.scale) * np.broadcast_to(weights.quantization.scale, (channels,))
+    if float32_product:
+        products = products.astype(np.float32).astype(np.float64)
+    factors = [float(factor) for factor in products / float(result.scale)]
+    require(max(factors) < 2.0**30, "input_scale * weight_scale / output_scale", "below 2**30", max(factors))
+    return factors
+
+
+def products_workload(
+    name: str, kind: str, gemm: tuple[int, int, int, int], inputs: Sequence[Tensor], outputs: Sequence[Tensor],
+    arithmetic: Arithmetic,
+) -> Workload:  # fmt: skip
+    """Describe a layer with weights: besides the activations it moves weights, biases and requantization constants.
+
+    A bias has the width of the register that it enters: the accumulator, or with `BiasAt.END` the requantizer's 32 bits or
+    more. A float layer's operands have 32 bits each.
+    """
+    weights = inputs[1]
+    channels = outputs[0].shape[-1]
+    quantized = weights.quantization is not None
+    weight_bits = weights.quantization.format.bits if weights.quantization is not None else 32
+    acc_bits = arithmetic.reduction.acc.bits
+    bias_bits = acc_bits if arithmetic.reduction.bias_at is BiasAt.START else max(32, acc_bits)
+    operands = [Operand("weights", weights.elements, weight_bits)]
+    if len(inputs) > 2:
+        operands.append(Operand("biases", channels, bias_bits if quantized else 32))
+    if quantized:
+        operands.append(Operand("scales", channels, MULTIPLIER_BITS + SHIFT_BITS))
+    activations = [activation_operand("activations_in", inputs[0]), activation_operand("activations_out", outputs[0])]
+    return Workload(name, kind, *gemm, (*operands, *activations), weight_bits, activations[0].element_bits)
+
+
+def centered_weights(tensor: Tensor) -> Int64:
+    """Return a weight tensor's integers with their zero points subtracted, int64."""
+    quantization = tensor.quantization
+    if quantization is None or tensor.data is None:
+        raise InputError(f"weights {tensor.name!r} must be a quantized constant")
+    zero_point = quantization.zero_point
+    if quantization.axis is not None:
+        zero_point = zero_point.reshape([-1 if axis == quantization.axis else 1 for axis in range(len(tensor.shape))])
+    return tensor.data.astype(np.int64) - zero_point

@@ -1,0 +1,18 @@
+"""A unit made of one function, for operators that sum no products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hwsim.graph import Array, Unit
+from hwsim.kernels.monitor import Monitor
+
+
+class SimpleUnit(Unit):
+    """Runs a function of the node's inputs that returns its only output."""
+
+    def __init__(self, function: Callable[..., Array]) -> None:
+        self.function = function
+
+    def run(self, inputs: Sequence[Array], monitor: Monitor | None = None) -> list[Array]:
+        return [self.function(*inputs)]

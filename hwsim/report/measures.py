@@ -1,0 +1,69 @@
+"""What the report derives from a document; every section reads the same definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hwsim.report.text import shorten
+from hwsim.sim.document import Events, Layer, Overflow, RunDocument, Traffic
+
+OPERANDS: tuple[tuple[str, Callable[[Traffic], int]], ...] = (
+    ("weights", lambda traffic: traffic.weights),
+    ("biases", lambda traffic: traffic.biases),
+    ("scales", lambda traffic: traffic.scales),
+    ("activations in", lambda traffic: traffic.activations_in),
+    ("activations out", lambda traffic: traffic.activations_out),
+)
+"""What crosses the DRAM interface, in the order of every table and figure."""
+
+REGISTERS: tuple[tuple[str, Callable[[Overflow], Events]], ...] = (
+    ("tree", lambda overflow: overflow.tree),
+    ("psum", lambda overflow: overflow.psum),
+    ("acc", lambda overflow: overflow.acc),
+)
+"""The registers of a reduction, in the order in which a sum passes them."""
+
+Numbered = tuple[int, Layer]
+"""A layer with its place in the network, from 1."""
+
+
+def numbered(document: RunDocument) -> list[Numbered]:
+    """Return every layer with its number."""
+    return list(enumerate(document.layers, start=1))
+
+
+def label(layer: Numbered, width: int = 24) -> str:
+    """Return the name of a layer as figures and sentences show it."""
+    return shorten(layer[1].name, width)
+
+
+def share(part: float, whole: float) -> float:
+    """Return ``part / whole``, and 0 of nothing."""
+    return part / whole if whole else 0.0
+
+
+def register_events(layer: Layer, register: Callable[[Overflow], Events]) -> int:
+    """Return the overflow events of one register of a layer, both directions together."""
+    if layer.reduction is None:
+        return 0
+    events = register(layer.reduction.overflow)
+    return events.positive + events.negative
+
+
+def overflow_events(layer: Layer) -> int:
+    """Return the overflow events of a layer over all registers."""
+    return sum(register_events(layer, register) for _, register in REGISTERS)
+
+
+def accumulator_bits(layer: Layer) -> int | None:
+    """Return the width of the accumulator; the document has it as headroom above what was observed."""
+    reduction = layer.reduction
+    if reduction is None or reduction.headroom_bits is None or reduction.observed_safe_bits is None:
+        return None
+    return reduction.observed_safe_bits + reduction.headroom_bits
+
+
+def largest(layers: Sequence[Numbered], value: Callable[[Layer], float], count: int) -> list[Numbered]:
+    """Return the `count` layers with the most of something, largest first; layers with none are left out."""
+    some = [layer for layer in layers if value(layer[1]) > 0]
+    return sorted(some, key=lambda layer: (-value(layer[1]), layer[0]))[:count]

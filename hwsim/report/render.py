@@ -1,0 +1,56 @@
+"""Figures as bytes: SVG for the page and for print, PNG for slides; the same document gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from hwsim.report.figures import FigureSpec
+from hwsim.report.figures.style import style
+from hwsim.sim.document import RunDocument
+
+# What would differ between two runs or two machines, or says nothing: dates, versions, vocabulary links.
+_SVG_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+_PNG_METADATA = {"Software": None}
+
+_NOT_IN_HTML = re.compile(
+    r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<style.*?</style>|<metadata>.*?</metadata>", re.DOTALL
+)
+_ID = re.compile(r' id="([^"]*)"')
+_REFERENCE = re.compile(r'(?<=href="#)[^"]+|(?<=url\(#)[^)]+')
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A drawn figure: the files, and the SVG as part of a page."""
+
+    spec: FigureSpec
+    svg: bytes
+    png: bytes
+
+    def inline(self) -> Markup:
+        """Return the SVG for an HTML page: no prologue, ids of its own, and a text for those who cannot see it."""
+        text = _NOT_IN_HTML.sub("", self.svg.decode("utf-8"))
+        used = set(_REFERENCE.findall(text))
+        # Matplotlib calls every first axes "axes_1" and shares glyph ids between figures; a page needs them unique.
+        text = _ID.sub(lambda match: f' id="{self.spec.name}-{match[1]}"' if match[1] in used else "", text)
+        text = _REFERENCE.sub(lambda match: f"{self.spec.name}-{match[0]}", text)
+        text = re.sub(r"\s*\n\s*", " ", text).strip()
+        label = escape(f"{self.spec.title}. {self.spec.alt}")
+        # Safe: the file holds numbers and glyph outlines only, its comments are gone, and the label is escaped.
+        return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
+
+
+def render(spec: FigureSpec, document: RunDocument) -> Drawing | None:
+    """Draw a figure of `document`, or nothing where there is nothing to draw."""
+    with style():
+        figure = spec.draw(document)
+        if figure is None:
+            return None
+        svg, png = io.BytesIO(), io.BytesIO()
+        figure.savefig(svg, format="svg", metadata=_SVG_METADATA)
+        figure.savefig(png, format="png", metadata=_PNG_METADATA)
+    return Drawing(spec, svg.getvalue(), png.getvalue())

@@ -1,0 +1,220 @@
+"""The JSON document of a run: the contract between `hwsim run`, reports, and whatever reads the file next.
+
+Units are in the names; 1 MAC = 2 operations; every count is for the whole run unless the name says ``per_image``.
+Values are plain numbers and strings, so that the same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelInfo(_Part):
+    """The network that ran."""
+
+    name: str
+    source_format: Literal["tflite", "onnx"]
+    sha256: str
+    input_shape: tuple[int, ...]
+    parameters: int
+    quantized_by: Literal["model", "hwsim"]
+
+
+class DataInfo(_Part):
+    """The images or tensors that it ran on."""
+
+    name: str
+    split: str
+    n: int
+    sha256: str
+
+
+class QuantizationInfo(_Part):
+    """How the integers were chosen. Bits are None where layers differ."""
+
+    scheme: str
+    weight_bits: int | None
+    activation_bits: int | None
+    calibration_images: int
+
+
+class AcceleratorInfo(_Part):
+    """The machine; texts are those of `hwsim.spec`."""
+
+    name: str
+    rows: int
+    cols: int
+    clock_hz: float
+    dram_bytes_per_cycle: float
+    reduction: str
+    requantization: str
+
+
+class FloatAccuracy(_Part):
+    """Top-1 of the same network in float32, and where its weights come from."""
+
+    top1: float
+    correct: int
+    n: int
+    source: Literal["float model", "dequantized model"]
+
+
+class Accuracy(_Part):
+    """Top-1 of the integer network, as a fraction of `n`."""
+
+    top1: float
+    correct: int
+    n: int
+    float32: FloatAccuracy | None
+
+
+class Events(_Part):
+    """Sums that a register could not represent: above its largest value, below its smallest."""
+
+    positive: int
+    negative: int
+
+
+class Overflow(_Part):
+    """Overflow events of a layer by register; a register that the reduction does not have counts 0."""
+
+    tree: Events
+    psum: Events
+    acc: Events
+    channels: int
+    """Output channels with at least one event."""
+    sums: int
+    """Sums formed over all registers, the number that the events are a share of."""
+
+
+class FirstOverflow(_Part):
+    """The first event in the order of images, then output pixels; `pixel` is row-major."""
+
+    image: int
+    pixel: int
+    channel: int
+    register: Literal["tree", "psum", "acc"]
+
+
+class ReductionInfo(_Part):
+    """What the accumulator of a layer saw."""
+
+    kernel: Literal["exact", "ordered"]
+    """`exact` where a bound proves that no register can overflow, so that the order cannot matter."""
+    proof: str
+    """The bound, or why there is none, in one sentence."""
+    overflow: Overflow
+    first: FirstOverflow | None
+    proven_safe_bits: int
+    """Smallest accumulator that no input can overflow, in any order of summation."""
+    observed_safe_bits: int | None
+    """Smallest accumulator that would have held every running sum of the observed images."""
+    headroom_bits: int | None
+    """Accumulator bits minus `observed_safe_bits`; negative where sums did not fit."""
+    observed_images: int
+
+
+class Histogram(_Part):
+    """Counts of real values between equally spaced edges, and the quantized grid over them."""
+
+    lo: float
+    hi: float
+    counts: tuple[int, ...]
+    grid_lo: float
+    """Real value of the smallest integer of the format."""
+    grid_hi: float
+    grid_step: float
+    """Distance of neighbouring grid values; the mean over channels where they differ."""
+    clipped: int
+    """Float values outside the grid by more than half a step."""
+    n: int
+
+
+class Traffic(_Part):
+    """Bytes per image between a memory level and the array, by operand, packed at their bits."""
+
+    weights: int
+    biases: int
+    scales: int
+    activations_in: int
+    activations_out: int
+    total: int
+
+
+class Layer(_Part):
+    """One node of the network."""
+
+    name: str
+    op: str
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    macs: int
+    weight_bits: int | None
+    activation_bits: int | None
+    reduction: ReductionInfo | None
+    sqnr_db: float | None
+    """Signal-to-quantization-noise ratio of the output against the float network; None where not defined."""
+    weights: Histogram | None
+    activations: Histogram | None
+    dram_bytes: Traffic
+    compute_cycles: int
+    stall_cycles: int
+    cycles: int
+    utilization: float
+
+
+class Total(_Part):
+    """The network for one image, and the bandwidth that a frame rate asks for."""
+
+    macs: int
+    dram_bytes: Traffic
+    compute_cycles: int
+    stall_cycles: int
+    cycles: int
+    utilization: float
+    seconds_per_image: float
+    images_per_second: float
+    operations_per_byte: float
+    peak_bytes_per_cycle: float
+    """Largest mean demand of a layer: its bytes over its cycles."""
+    frames_per_second: float
+    """The frame rate asked for."""
+    bandwidth_bytes_per_second: float
+    """DRAM bytes per second at that frame rate."""
+    overflow_events: int
+
+
+class Provenance(_Part):
+    """What it takes to get the same document again."""
+
+    command: str
+    seed: int
+    versions: dict[str, str]
+
+
+class RunDocument(_Part):
+    """Everything that a run found out."""
+
+    schema_version: Literal[1]
+    model: ModelInfo
+    data: DataInfo
+    quantization: QuantizationInfo
+    accelerator: AcceleratorInfo
+    time_model: str
+    accuracy: Accuracy
+    layers: tuple[Layer, ...]
+    total: Total
+    notes: tuple[str, ...]
+    provenance: Provenance
+
+    def to_json(self) -> str:
+        """The document as indented JSON text that ends in a newline."""
+        return self.model_dump_json(indent=2) + "\n"

@@ -1,0 +1,105 @@
+"""Running a network on a batch: in integers, bit for bit, or in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from hwsim.graph import Array, Graph, Node, Unit
+from hwsim.kernels.monitor import Monitor
+from hwsim.spec import Arithmetic, InputError
+
+Monitors = Mapping[str, Monitor]
+"""Overflow counters by node name."""
+
+
+def _last_uses(graph: Graph) -> dict[str, int]:
+    """Return the index of the last node that reads each activation; outputs are never freed."""
+    last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+    return last | {name: len(graph.nodes) for name in graph.outputs}
+
+
+class Program:
+    """A quantized network prepared for one arithmetic; safe to run from several threads.
+
+    Parameters
+    ----------
+    graph
+        An integer network.
+    arithmetic
+        How the machine sums and rounds; the default is that of the TFLite reference kernels.
+
+    Raises
+    ------
+    InputError
+        Naming the node, where a layer cannot be computed with this arithmetic.
+    """
+
+    def __init__(self, graph: Graph, arithmetic: Arithmetic | None = None) -> None:
+        self.graph = graph
+        self.arithmetic = arithmetic or Arithmetic()
+        self.units: dict[str, Unit] = {}
+        for node in graph.nodes:
+            try:
+                unit = node.op.prepare(graph.inputs_of(node), graph.outputs_of(node), self.arithmetic)
+            except InputError as error:
+                raise InputError(f"{graph.name}: node {node.name} ({node.op.kind}): {error}") from None
+            self.units[node.name] = unit
+        self._last_use = _last_uses(graph)
+
+    def monitors(self, *, observe: bool = False, base: int = 0) -> dict[str, Monitor]:
+        """Return fresh counters for every layer of products; `base` is the number of the batch's first image."""
+        return {
+            name: Monitor(unit.monitor.channels, observe, base)
+            for name, unit in self.units.items()
+            if unit.monitor is not None
+        }
+
+    def steps(self, batch: Array, monitors: Monitors | None = None) -> Iterator[tuple[Node, list[Array], list[Array]]]:
+        """Run node by node, yielding each with its input and output arrays; activations are freed after their last use."""
+        values = {name: tensor.data for name, tensor in self.graph.tensors.items() if tensor.data is not None}
+        values[self.graph.inputs[0]] = batch
+        for index, node in enumerate(self.graph.nodes):
+            inputs = [values[name] for name in node.inputs]
+            outputs = self.units[node.name].run(inputs, monitors.get(node.name) if monitors else None)
+            values.update(zip(node.outputs, outputs, strict=True))
+            yield node, inputs, outputs
+            for name in {*node.inputs, *node.outputs}:
+                if self._last_use.get(name, index) <= index and not self.graph.tensors[name].constant:
+                    del values[name]
+
+    def run(self, batch: Array, *, monitors: Monitors | None = None, keep: bool = False) -> dict[str, Array]:
+        """Run a batch.
+
+        Parameters
+        ----------
+        batch
+            [batch, ...] in the input tensor's storage dtype (float32 where the network quantizes its input itself).
+        monitors
+            Counters from `monitors()`, added to.
+        keep
+            Return every activation, not only the outputs.
+
+        Returns
+        -------
+        dict
+            Arrays by tensor name.
+        """
+        wanted = set(self.graph.outputs)
+        kept = {self.graph.inputs[0]: batch} if keep else {}
+        for node, _, outputs in self.steps(batch, monitors):
+            kept.update({name: array for name, array in zip(node.outputs, outputs, strict=True) if keep or name in wanted})
+        return kept
+
+
+def evaluate(graph: Graph, batch: Array) -> Iterator[tuple[Node, list[Array]]]:
+    """Run a float network on real inputs [batch, ...], yielding each node with its float32 outputs."""
+    values = {name: tensor.real() for name, tensor in graph.tensors.items() if tensor.data is not None}
+    values[graph.inputs[0]] = batch
+    last_use = _last_uses(graph)
+    for index, node in enumerate(graph.nodes):
+        outputs = node.op.evaluate([values[name] for name in node.inputs])
+        values.update(zip(node.outputs, outputs, strict=True))
+        yield node, outputs
+        for name in {*node.inputs, *node.outputs}:
+            if last_use.get(name, index) <= index and not graph.tensors[name].constant:
+                del values[name]
