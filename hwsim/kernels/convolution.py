@@ -1,6 +1,6 @@
-"""Whole convolutions on the SIMD kernels: gather a block of windows, sum, requantize, for every image of a batch.
+"""Whole convolutions on the SIMD kernels: write an image out with its padding, sum, requantize, for every image of a batch.
 
-A fully connected layer is a 1x1 convolution of one image whose pixels are the batch.
+A fully connected layer is a 1x1 convolution of an image of one pixel.
 """
 
 from __future__ import annotations
@@ -8,58 +8,143 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from hwsim.kernels.gather import gather_rows
-from hwsim.kernels.gemm import gemm
+from hwsim.kernels.epilogue import make_epilogue
+from hwsim.kernels.gemm import EXACT, depthwise, gemm
 from hwsim.kernels.jit import jit
 from hwsim.kernels.microkernel import LANES
-from hwsim.kernels.requantize import requantize_block
+from hwsim.kernels.requantize import TFLITE, scale
 
-_PANEL_BYTES = 1 << 17
-"""Size of a block of windows: half of a small level-2 cache."""
+_BLOCK = 1 << 14
+"""Accumulators per block of output rows, about; they stay in the level-1 and level-2 caches until requantized."""
+
+_SLACK = 2 * LANES
+"""Elements past the image that a kernel may read (and multiply by a zero weight)."""
+
+_to_8_bits, _to_16_bits = make_epilogue(8), make_epilogue(16)
+
+
+def segment_offsets(
+    kernel: tuple[int, int], dilation: tuple[int, int], row: int, channels: int, group_channels: int
+) -> npt.NDArray[np.int64]:
+    """Return where the runs of a window's products start, in elements of a padded image.
+
+    Parameters
+    ----------
+    kernel, dilation
+        (height, width).
+    row
+        Elements per padded image row.
+    channels, group_channels
+        Channels per pixel, and those that one group reads. A run is a window's whole row where that is contiguous.
+    """
+    whole_rows = dilation[1] == 1 and channels == group_channels
+    columns = 1 if whole_rows else kernel[1]
+    return np.array(
+        [ky * dilation[0] * row + kx * dilation[1] * channels for ky in range(kernel[0]) for kx in range(columns)],
+        np.int64,
+    )
+
+
+@jit
+def _write_padded(image: Any, channels: Any, stride: Any, subtract: Any, pad: Any, top: Any, left: Any, width: Any, out: Any) -> None:
+    """Write an image [H, W * C] into a padded one of `width` pixels of `stride` elements per row, minus `subtract`."""
+    out[:] = pad
+    for y in range(image.shape[0]):
+        at = ((y + top) * width + left) * stride
+        if stride == channels:
+            for i in range(image.shape[1]):
+                out[at + i] = np.int16(np.int32(image[y, i]) - subtract)
+        else:
+            for x in range(image.shape[1] // channels):
+                for c in range(channels):
+                    out[at + x * stride + c] = np.int16(np.int32(image[y, x * channels + c]) - subtract)
+
+
+@jit
+def _requantize_block(
+    acc: Any, pixels: Any, width: Any, channels: Any, first: Any, padded: Any, multiplier: Any, left: Any, right: Any, real: Any,
+    profile: Any, narrow: Any, zero_point: Any, lo: Any, hi: Any, out: Any, out_bytes: Any, item: Any, at: Any, stride: Any,
+    scratch: Any,
+) -> None:  # fmt: skip
+    """Requantize `pixels` rows of `width` accumulators into flat `out` from `at` on, `channels` of them valid.
+
+    first: the channel whose multiplier belongs to column 0, padded to vectors (`padded`) or not; out_bytes: the same memory as
+    `out`; item: bytes per element; stride: elements per output pixel.
+    """
+    if profile == TFLITE and narrow:
+        whole = channels - channels % LANES
+        for p in range(pixels):
+            for n in range(0, whole, LANES):
+                place = at + p * stride + n
+                if item == 1:
+                    _to_8_bits(acc, p * width + n, multiplier, left, right, padded + n, zero_point, lo, hi, out_bytes, place)
+                else:
+                    _to_16_bits(acc, p * width + n, multiplier, left, right, padded + n, zero_point, lo, hi, out_bytes, place)
+            if whole < channels:
+                # A whole vector would write into the next pixel.
+                if item == 1:
+                    _to_8_bits(acc, p * width + whole, multiplier, left, right, padded + whole, zero_point, lo, hi, scratch, 0)
+                else:
+                    _to_16_bits(acc, p * width + whole, multiplier, left, right, padded + whole, zero_point, lo, hi, scratch, 0)
+                for i in range((channels - whole) * item):
+                    out_bytes[(at + p * stride + whole) * item + i] = scratch[i]
+    else:
+        for p in range(pixels):
+            for n in range(channels):
+                shift = np.int64(left[padded + n]) - np.int64(right[padded + n])
+                value = scale(np.int64(acc[p * width + n]), np.int64(multiplier[padded + n]), shift, real[first + n], profile)
+                out[at + p * stride + n] = min(max(value + zero_point, np.int64(lo)), np.int64(hi))
 
 
 @jit
 def convolve(
-    operation: Any, images: Any, geometry: Any, groups: Any, depth: Any, channels: Any, subtract: Any, pad: Any, weights: Any,
-    start: Any, lo: Any, hi: Any, spare: Any, multiplier: Any, shift: Any, real: Any, profile: Any, narrow: Any,
-    zero_point: Any, clamp_lo: Any, clamp_hi: Any, out_width: Any, out: Any, counts: Any, first_image: Any,
+    operation: Any, is_depthwise: Any, images: Any, channels_in: Any, geometry: Any, offsets: Any, pairs: Any, groups: Any,
+    channels: Any, subtract: Any, pad: Any, weights: Any, start: Any, lo: Any, hi: Any, spare: Any, multiplier: Any, left: Any,
+    right: Any, real: Any, profile: Any, narrow: Any, zero_point: Any, clamp_lo: Any, clamp_hi: Any, out_height: Any,
+    out_width: Any, out: Any, out_bytes: Any, item: Any, counts: Any, first_image: Any,
 ) -> None:  # fmt: skip
     """Convolve a batch.
 
-    images [B, H, W, C]; depth and channels: K and N of one group; weights: packed, one group after the other; start int32
-    [groups, padded N] flat; multiplier, shift, real: of all channels; out [B, OH * OW, groups * N]; counts int64
-    [2, groups * N]: events above and below, added to; first_image int64 [1]: lowered to the first image with an event.
+    images [B, H, W * C]; geometry as in `hwsim.kernels.gather`, with padding at the bottom and right appended; offsets,
+    pairs: segments of a window; channels: N of one group; weights, start, multiplier, left, right: packed, each group padded to
+    whole vectors; real: of all channels; out [B * OH * OW * groups * N] flat and its bytes; counts int64 [2, groups * N]: events
+    above and below, added to; first_image int64 [1]: lowered to the first image with an event.
     """
-    batch, pixels = out.shape[0], out.shape[1]
-    taps = geometry[0] * geometry[1]
-    channels_in = depth // taps
-    stride = depth + depth % 2
-    pairs = stride // 2
     vectors = (channels + LANES - 1) // LANES
     width = vectors * LANES
-    block = min(pixels, max(8, _PANEL_BYTES // (2 * stride)))
-    panel = np.zeros(block * stride, np.int16)
-    acc = np.empty(block * width, np.int32)
+    stride = width if is_depthwise else channels_in
+    padded_width = geometry[7] + images.shape[2] // channels_in + geometry[9]
+    padded_height = geometry[6] + images.shape[1] + geometry[8]
+    padded = np.empty(padded_height * padded_width * stride + _SLACK, np.int16)
+    row_stride, pixel_stride = geometry[2] * padded_width * stride, geometry[3] * stride
+    block = min(out_height, max(1, _BLOCK // (out_width * width)))
+    acc = np.empty(block * out_width * width, np.int32)
     tally = np.zeros(2 * groups * width, np.int32)
-    for image in range(batch):
+    scratch = np.empty(2 * LANES, np.int8)
+    per_pixel = groups * channels
+    for image in range(images.shape[0]):
+        _write_padded(images[image], channels_in, stride, subtract, pad, geometry[6], geometry[7], padded_width, padded)
         for group in range(groups):
-            for first in range(0, pixels, block):
-                rows = min(block, pixels - first)
-                gather_rows(
-                    images[image], first, rows, out_width, geometry, group * channels_in, channels_in, subtract, pad, panel,
-                    stride,
+            for y in range(0, out_height, block):
+                rows = min(block, out_height - y)
+                if is_depthwise:
+                    depthwise(
+                        padded, y * row_stride, rows, row_stride, out_width, pixel_stride, offsets, weights, vectors, start, acc
+                    )  # fmt: skip
+                else:
+                    gemm(
+                        operation, padded, y * row_stride + group * (channels_in // groups), rows, row_stride, out_width,
+                        pixel_stride, offsets, pairs, weights, group * offsets.shape[0] * pairs * 2 * width, vectors, start,
+                        group * width, acc, tally, group * width, groups * width, lo, hi, spare,
+                    )  # fmt: skip
+                at = (image * out_height + y) * out_width * per_pixel + group * channels
+                _requantize_block(
+                    acc, rows * out_width, width, channels, group * channels, group * width, multiplier, left, right, real,
+                    profile, narrow, zero_point, clamp_lo, clamp_hi, out, out_bytes, item, at, per_pixel, scratch,
                 )  # fmt: skip
-                gemm(
-                    operation, panel, rows, stride, weights, group * pairs * 2 * width, pairs, vectors, start, group * width,
-                    acc, tally, group * width, groups * width, lo, hi, spare,
-                )  # fmt: skip
-                part = slice(group * channels, (group + 1) * channels)
-                requantize_block(
-                    acc, rows, width, multiplier[part], shift[part], real[part], profile, narrow, zero_point, clamp_lo,
-                    clamp_hi, out[image, first : first + rows], group * channels,
-                )  # fmt: skip
-        if operation != 0:
+        if operation != EXACT:
             events = np.int64(0)
             for kind in range(2):
                 for group in range(groups):
@@ -70,44 +155,3 @@ def convolve(
             if events > 0:
                 first_image[0] = min(first_image[0], image)
                 tally[:] = 0
-
-
-@jit
-def convolve_depthwise(
-    images: Any, geometry: Any, repeat: Any, subtract: Any, pad: Any, weights: Any, start: Any, multiplier: Any, shift: Any,
-    real: Any, profile: Any, narrow: Any, zero_point: Any, clamp_lo: Any, clamp_hi: Any, out_width: Any, out: Any,
-) -> None:  # fmt: skip
-    """Convolve every channel of a batch with its own taps, exactly (sums modulo 2**32).
-
-    images [B, H, W, C]; repeat: output channels per input channel; weights int32 [KH * KW, C * repeat]; start int32
-    [C * repeat]; out [B, OH * OW, C * repeat].
-    """
-    height, width, channels = images.shape[1], images.shape[2], out.shape[2]
-    acc = np.empty(channels, np.int32)
-    for image in range(images.shape[0]):
-        for pixel in range(out.shape[1]):
-            top = (pixel // out_width) * geometry[2] - geometry[6]
-            left = (pixel % out_width) * geometry[3] - geometry[7]
-            acc[:] = start
-            tap = 0
-            for ky in range(geometry[0]):
-                y = top + ky * geometry[4]
-                for kx in range(geometry[1]):
-                    x = left + kx * geometry[5]
-                    if 0 <= y < height and 0 <= x < width:
-                        if repeat == 1:
-                            for c in range(channels):
-                                value = np.int32(np.int32(images[image, y, x, c]) - np.int32(subtract))
-                                acc[c] = np.int32(acc[c] + np.int32(value * weights[tap, c]))
-                        else:
-                            for c in range(channels):
-                                value = np.int32(np.int32(images[image, y, x, c // repeat]) - np.int32(subtract))
-                                acc[c] = np.int32(acc[c] + np.int32(value * weights[tap, c]))
-                    elif pad != 0:
-                        for c in range(channels):
-                            acc[c] = np.int32(acc[c] + np.int32(np.int32(pad) * weights[tap, c]))
-                    tap += 1
-            requantize_block(
-                acc, 1, channels, multiplier, shift, real, profile, narrow, zero_point, clamp_lo, clamp_hi,
-                out[image, pixel : pixel + 1], 0,
-            )  # fmt: skip

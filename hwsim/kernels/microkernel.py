@@ -1,9 +1,11 @@
 """One generator of SIMD micro-kernels: a register tile of sums, and an operation that adds one step of products.
 
-Each kernel is a Numba intrinsic whose body is LLVM IR for ``rows x vectors`` accumulators held in registers. Only the pair
-product names an instruction, and only on x86; the rest is general IR.
+Each kernel is a Numba intrinsic whose body is LLVM IR for ``rows x vectors`` accumulators held in registers: rows are output
+pixels, vectors are `LANES` output channels. Only the pair product names an instruction, and only on x86; the rest is general IR.
 
-Operands are int16. Weights are packed by `pack_weights` as [N / LANES][K / 2][LANES][2]: neighbours in k side by side.
+Activations are an int16 image with its padding written out. A window over it is a list of segments, runs of neighbouring
+elements, so that a convolution needs no im2col: segment s of pixel m starts at ``m * pixel_stride + offsets[s]``. Weights are
+packed by `pack_weights` as [N / LANES][segments][length / 2][LANES][2]: neighbours in k side by side.
 """
 
 from __future__ import annotations
@@ -45,8 +47,10 @@ REGISTERS = 32 if LANES == 16 else 16
 VECTOR, PAIRS = ir.VectorType(I32, LANES), ir.VectorType(I16, 2 * LANES)
 
 
-def pack_weights(weights: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
-    """Return [K, N] integers in the kernels' layout, zero-padded to whole vectors and pairs; flat int16.
+def pack_weights(weights: npt.NDArray[Any], segments: int) -> npt.NDArray[np.int16]:
+    """Return [K, N] integers, K in `segments` equal runs, in the kernels' layout; flat int16.
+
+    Runs of odd length and incomplete vectors are filled up with zeros.
 
     Raises
     ------
@@ -54,19 +58,21 @@ def pack_weights(weights: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
         Where a weight does not fit int16 (the planner rules it out).
     """
     depth, channels = weights.shape
-    padded = np.zeros((depth + depth % 2, -(-channels // LANES) * LANES), np.int16)
     if weights.size and (weights.min() < -(2**15) or weights.max() >= 2**15):
         raise OverflowError("weights must fit int16")
-    padded[:depth, :channels] = weights
-    pairs, vectors = padded.shape[0] // 2, padded.shape[1] // LANES
-    return np.ascontiguousarray(padded.reshape(pairs, 2, vectors, LANES).transpose(2, 0, 3, 1)).reshape(-1)
+    length = depth // segments
+    padded = np.zeros((segments, length + length % 2, -(-channels // LANES) * LANES), np.int16)
+    padded[:, :length, :channels] = weights.reshape(segments, length, channels)
+    split = padded.reshape(segments, padded.shape[1] // 2, 2, padded.shape[2] // LANES, LANES)
+    return np.ascontiguousarray(split.transpose(3, 0, 1, 4, 2)).reshape(-1)
 
 
 def _zero() -> ir.Constant:
     return VECTOR([0] * LANES)
 
 
-def _splat(builder: Any, value: Any) -> Any:
+def splat(builder: Any, value: Any) -> Any:
+    """Return a vector with `value` in every lane."""
     single = builder.insert_element(VECTOR(ir.Undefined), value, I32(0))
     return builder.shuffle_vector(single, VECTOR(ir.Undefined), _zero())
 
@@ -148,84 +154,140 @@ def make_kernel(step: Step, states: int, tiles: Sequence[tuple[int, int]]) -> An
     Notes
     -----
     The kernel's arguments are, with offsets and strides in elements: the rows and vectors of the tile to compute, one of
-    `tiles`; the panel (int16), its offset and row stride; the packed weights, their offset and the pairs K / 2 (1 or more);
-    the initial accumulators (int32) and their offset; the output (int32), its offset and row stride; the tally (int32
-    [states - 1][channels], added to), its offset and row stride; and the limits `lo`, `hi` and `spare` = 32 - bits of the
-    register.
+    `tiles`; the image (int16), the tile's offset and the pixel stride; the segments' offsets (int64), their number and the
+    pairs in each (1 or more); the packed weights and their offset; the initial accumulators (int32) and their offset; the
+    output (int32), its offset and row stride; the tally (int32 [states - 1][channels], added to), its offset and row stride;
+    and the limits `lo`, `hi` and `spare` = 32 - bits of the register.
     """
-    i16s, i32s, index = types.Array(types.int16, 1, "C"), types.Array(types.int32, 1, "C"), types.int64
+    index = types.int64
+    i16s, i32s, i64s = (types.Array(kind, 1, "C") for kind in (types.int16, types.int32, types.int64))
     signature = types.void(
-        index, index, i16s, index, index, i16s, index, index, i32s, index, i32s, index, index, i32s, index, index,
+        index, index, i16s, index, index, i64s, index, index, i16s, index, i32s, index, i32s, index, index, i32s, index, index,
         types.int32, types.int32, types.int32,
     )  # fmt: skip
 
     def codegen(context: Any, b: Any, _signature: Any, arguments: Any) -> Any:
-        def pointer(argument: int) -> Any:
+        def pointer(argument: int, offset: Any) -> Any:
             array = context.make_array(signature.args[argument])(context, b, value=arguments[argument])
-            return b.gep(array.data, [arguments[argument + 1]])
+            return b.gep(array.data, [offset])
 
-        limits = {name: _splat(b, arguments[16 + i]) for i, name in enumerate(("lo", "hi", "spare"))}
+        limits = {name: splat(b, arguments[18 + i]) for i, name in enumerate(("lo", "hi", "spare"))}
         for rows, vectors in tiles:
             chosen = [b.icmp_signed("==", arguments[i], I64(size)) for i, size in enumerate((rows, vectors))]
             with b.if_then(b.and_(*chosen)):
                 _emit_tile(
-                    b, step, states, rows, vectors, limits,
-                    (pointer(2), arguments[4]), (pointer(5), arguments[7]), pointer(8),
-                    (pointer(10), arguments[12]), (pointer(13), arguments[15]),
+                    b, step, states, rows, vectors, limits, (pointer(2, arguments[3]), arguments[4]),
+                    (pointer(5, I64(0)), arguments[6], arguments[7]), pointer(8, arguments[9]), pointer(10, arguments[11]),
+                    (pointer(12, arguments[13]), arguments[14]), (pointer(15, arguments[16]), arguments[17]),
                 )  # fmt: skip
         return context.get_dummy_value()
 
-    def kernel(typing_context, tile_rows, tile_vectors, panel, panel_at, panel_stride, weights, weights_at, pairs,  # type: ignore[no-untyped-def]
-               start, start_at, out, out_at, out_stride, tally, tally_at, tally_stride, lo, hi, spare):  # fmt: skip
+    def kernel(typing_context, tile_rows, tile_vectors, image, image_at, pixel_stride, offsets, segments, pairs,  # type: ignore[no-untyped-def]
+               weights, weights_at, start, start_at, out, out_at, out_stride, tally, tally_at, tally_stride, lo, hi, spare):  # fmt: skip
         return signature, codegen
 
     return intrinsic(kernel)
 
 
+class _Loop:
+    """A loop of 1 or more rounds that carries vectors, as phi nodes."""
+
+    def __init__(self, b: Any, rounds: Any, carried: State, name: str) -> None:
+        self.b, self.rounds = b, rounds
+        before, self.body, self.after = b.block, b.append_basic_block(name), b.append_basic_block(f"{name}.after")
+        b.branch(self.body)
+        b.position_at_end(self.body)
+        self.index = b.phi(I64)
+        self.index.add_incoming(I64(0), before)
+        self.carried = [b.phi(value.type) for value in carried]
+        for phi, value in zip(self.carried, carried, strict=True):
+            phi.add_incoming(value, before)
+
+    def end(self, updated: State) -> State:
+        """Close the loop; return the carried values after the last round."""
+        following = self.b.add(self.index, I64(1))
+        self.index.add_incoming(following, self.b.block)
+        for phi, value in zip(self.carried, updated, strict=True):
+            phi.add_incoming(value, self.b.block)
+        self.b.cbranch(self.b.icmp_signed("<", following, self.rounds), self.body, self.after)
+        self.b.position_at_end(self.after)
+        return updated
+
+
+def load_vector(b: Any, base: Any, offset: Any, kind: Any) -> Any:
+    """Load a `kind` from `base` + `offset` elements, unaligned."""
+    return b.load(b.bitcast(b.gep(base, [offset]), kind.as_pointer()), align=2)
+
+
 def _emit_tile(
-    b: Any, step: Step, states: int, rows: int, vectors: int, limits: dict[str, Any],
-    panel: tuple[Any, Any], weights: tuple[Any, Any], start: Any, out: tuple[Any, Any], tally: tuple[Any, Any],
+    b: Any, step: Step, states: int, rows: int, vectors: int, limits: dict[str, Any], image: tuple[Any, Any],
+    window: tuple[Any, Any, Any], weights: Any, start: Any, out: tuple[Any, Any], tally: tuple[Any, Any],
 ) -> None:  # fmt: skip
-    """Emit the loop over pairs of products for one tile, and the stores of its accumulators and counters."""
+    """Emit the loops over segments and pairs of products for one tile, and the stores of its accumulators and counters."""
+    offsets, segments, pairs = window
+    per_vector = b.mul(segments, pairs)
+    initial = [load_vector(b, start, I64(j * LANES), VECTOR) for j in range(vectors)]
+    tile = [value for _ in range(rows) for j in range(vectors) for value in (initial[j], *[_zero()] * (states - 1))]
 
-    def load(base: Any, offset: Any, kind: Any) -> Any:
-        return b.load(b.bitcast(b.gep(base, [offset]), kind.as_pointer()), align=2)
-
-    pairs = weights[1]
-    row_starts = [b.gep(panel[0], [b.mul(panel[1], I64(i))]) for i in range(rows)]
-    initial = [load(start, I64(j * LANES), VECTOR) for j in range(vectors)]
-    before, body, after = b.block, b.append_basic_block("pairs"), b.append_basic_block("stored")
-    b.branch(body)
-
-    b.position_at_end(body)
-    k = b.phi(I64)
-    k.add_incoming(I64(0), before)
-    tile = [[[b.phi(VECTOR) for _ in range(states)] for _ in range(vectors)] for _ in range(rows)]
-    columns = [
-        load(weights[0], b.add(b.mul(pairs, I64(j * 2 * LANES)), b.mul(k, I64(2 * LANES))), PAIRS)
-        for j in range(vectors)
-    ]
+    outer = _Loop(b, segments, tile, "segment")
+    segment = b.gep(image[0], [b.load(b.gep(offsets, [outer.index]))])
+    row_starts = [b.gep(segment, [b.mul(image[1], I64(i))]) for i in range(rows)]
+    inner = _Loop(b, pairs, outer.carried, "pair")
+    at = b.add(b.mul(outer.index, pairs), inner.index)
+    columns = [load_vector(b, weights, b.mul(b.add(b.mul(per_vector, I64(j)), at), I64(2 * LANES)), PAIRS) for j in range(vectors)]
+    updated: State = []
     for i in range(rows):
-        both = b.bitcast(_splat(b, load(row_starts[i], b.mul(k, I64(2)), I32)), PAIRS)
+        both = b.bitcast(splat(b, load_vector(b, row_starts[i], b.mul(inner.index, I64(2)), I32)), PAIRS)
         for j in range(vectors):
-            updated = step(b, list(tile[i][j]), both, columns[j], limits)
-            for phi, initially, value in zip(tile[i][j], [initial[j], _zero(), _zero()], updated, strict=False):
-                phi.add_incoming(initially, before)
-                phi.add_incoming(value, body)
-            tile[i][j] = updated
-    following = b.add(k, I64(1))
-    k.add_incoming(following, body)
-    b.cbranch(b.icmp_signed("<", following, pairs), body, after)
+            element = (i * vectors + j) * states
+            updated += step(b, inner.carried[element : element + states], both, columns[j], limits)
+    tile = outer.end(inner.end(updated))
 
-    b.position_at_end(after)
     for j in range(vectors):
         for i in range(rows):
-            at = b.add(b.mul(out[1], I64(i)), I64(j * LANES))
-            b.store(tile[i][j][0], b.bitcast(b.gep(out[0], [at]), VECTOR.as_pointer()), align=4)
+            place = b.gep(out[0], [b.add(b.mul(out[1], I64(i)), I64(j * LANES))])
+            b.store(tile[(i * vectors + j) * states], b.bitcast(place, VECTOR.as_pointer()), align=4)
         for s in range(1, states):
-            at = b.add(b.mul(tally[1], I64(s - 1)), I64(j * LANES))
-            place = b.bitcast(b.gep(tally[0], [at]), VECTOR.as_pointer())
-            count = b.load(place, align=4)
+            place = b.gep(tally[0], [b.add(b.mul(tally[1], I64(s - 1)), I64(j * LANES))])
+            vector = b.bitcast(place, VECTOR.as_pointer())
+            count = b.load(vector, align=4)
             for i in range(rows):
-                count = b.add(count, tile[i][j][s])
-            b.store(count, place, align=4)
+                count = b.add(count, tile[(i * vectors + j) * states + s])
+            b.store(count, vector, align=4)
+
+
+def make_depthwise(pixels: int) -> Any:
+    """Generate the depthwise kernel: `pixels` neighbouring outputs of one vector of channels, sums modulo 2**32.
+
+    An intrinsic whose arguments are the image (int16), the offset of the first pixel's window and the pixel stride; the taps'
+    offsets (int64) and their number; the weights (int16 [taps, stride]), their offset and stride; the initial accumulators
+    (int32) and their offset; the output (int32), its offset and row stride.
+    """
+    index = types.int64
+    i16s, i32s, i64s = (types.Array(kind, 1, "C") for kind in (types.int16, types.int32, types.int64))
+    signature = types.void(i16s, index, index, i64s, index, i16s, index, index, i32s, index, i32s, index, index)
+    half = ir.VectorType(I16, LANES)
+
+    def codegen(context: Any, b: Any, _signature: Any, arguments: Any) -> Any:
+        def pointer(argument: int, offset: Any) -> Any:
+            array = context.make_array(signature.args[argument])(context, b, value=arguments[argument])
+            return b.gep(array.data, [offset])
+
+        image, offsets, weights = pointer(0, arguments[1]), pointer(3, I64(0)), pointer(5, arguments[6])
+        loop = _Loop(b, arguments[4], [load_vector(b, pointer(8, arguments[9]), I64(0), VECTOR)] * pixels, "tap")
+        tap = b.gep(image, [b.load(b.gep(offsets, [loop.index]))])
+        weight = b.sext(load_vector(b, weights, b.mul(loop.index, arguments[7]), half), VECTOR)
+        sums = []
+        for i, acc in enumerate(loop.carried):
+            value = b.sext(load_vector(b, tap, b.mul(arguments[2], I64(i)), half), VECTOR)
+            sums.append(b.add(acc, b.mul(value, weight)))
+        out = pointer(10, arguments[11])
+        for i, acc in enumerate(loop.end(sums)):
+            b.store(acc, b.bitcast(b.gep(out, [b.mul(arguments[12], I64(i))]), VECTOR.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    def kernel(typing_context, image, image_at, pixel_stride, offsets, taps, weights, weights_at, weights_stride,  # type: ignore[no-untyped-def]
+               start, start_at, out, out_at, out_stride):  # fmt: skip
+        return signature, codegen
+
+    return intrinsic(kernel)

@@ -31,7 +31,7 @@ class Plan:
 
 def plan_products(
     weights: npt.NDArray[Any], bias: npt.NDArray[np.int64], low: int, high: int, bounds: Bounds, reduction: Reduction,
-    *, shared: bool,
+    *, depthwise: bool = False, repeat: int = 1,
 ) -> Plan:  # fmt: skip
     """Plan a layer.
 
@@ -45,8 +45,8 @@ def plan_products(
         Range of the activations that the multiplier sees.
     bounds
         Of its registers.
-    shared
-        Whether all channels of a group multiply the same activations (not so in a depthwise layer).
+    depthwise, repeat
+        Whether every channel has its own activations, and how many outputs share them.
     """
     acc, needed = reduction.acc, bounds.safe_bits()
     largest = max(-int(bounds.out_low.min()), int(bounds.out_high.max()), int(np.abs(bias).max(initial=0)))
@@ -54,7 +54,7 @@ def plan_products(
     simd = ENABLED and low >= -INT16 and high < INT16 and heaviest < INT16
     if bounds.holds(reduction):
         proof = f"no input can overflow: {needed} accumulator bits hold every subset of the products, and it has {acc.bits}"
-        return Plan("exact", proof, EXACT if simd and largest < INT32 else None, largest)
+        return Plan("exact", proof, EXACT if simd and largest < INT32 and repeat == 1 else None, largest)
     proof = f"overflow is possible: {needed} accumulator bits would rule it out and it has {acc.bits}"
     if bounds.acc_fits(reduction):
         proof = "overflow is possible in the partial sum or the tree, not in the accumulator"
@@ -63,4 +63,4 @@ def plan_products(
     in_lane = acc.bits <= 31 and 2 ** (acc.bits - 1) + max(-low, high) * heaviest < INT32
     operation = SATURATE if acc.overflow is Overflow.SATURATE else WRAP
     limit = 2 ** (acc.bits - 1) + (0 if reduction.bias_at is BiasAt.START else int(np.abs(bias).max(initial=0)))
-    return Plan("ordered", proof, operation if simd and shared and simple and in_lane else None, limit)
+    return Plan("ordered", proof, operation if simd and not depthwise and simple and in_lane else None, limit)

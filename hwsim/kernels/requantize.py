@@ -1,8 +1,7 @@
 """From accumulators to activations: multiply by a real factor held as integers, round, add the zero point, clamp.
 
 The profiles are defined in `hwsim.spec.requantization`. Accumulators have at most 48 bits and products with a 31-bit
-multiplier would need 79, so the golden splits the accumulator at bit 31; `_scale_narrow` does not, for accumulators whose
-shifted value fits int32.
+multiplier would need 79, so `scale` splits the accumulator at bit 31; the SIMD form in `hwsim.kernels.epilogue` need not.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from hwsim.spec import Multiplier, Profile, require
 PROFILES = (Profile.TFLITE, Profile.TFLITE_SINGLE, Profile.ORT_FLOAT32, Profile.POWER_OF_TWO)
 """A profile's position is its number in jitted code."""
 
-_TFLITE, _SINGLE, _FLOAT = 0, 1, 2
+TFLITE, _SINGLE, _FLOAT = 0, 1, 2
 
 
 @jit
@@ -45,7 +44,7 @@ def doubling_high(x: Any, multiplier: Any) -> Any:
 @jit
 def scale(x: Any, multiplier: Any, shift: Any, real: Any, profile: Any) -> Any:
     """``round(x * factor)`` in a profile; needs |x| << max(shift, 0) below 2**62."""
-    if profile == _TFLITE:
+    if profile == TFLITE:
         return rounding_shift(doubling_high(x << max(shift, 0), multiplier), max(-shift, 0))
     if profile == _SINGLE:
         # floor((x * m + 2**(t-1)) / 2**t) with t = 31 - shift, and x * m = high * 2**31 + low.
@@ -67,13 +66,6 @@ def scale(x: Any, multiplier: Any, shift: Any, real: Any, profile: Any) -> Any:
 
 
 @jit
-def _scale_narrow(x: Any, multiplier: Any, shift: Any) -> Any:
-    """`scale` in the TFLITE profile where ``x << max(shift, 0)`` fits int32: one product of 62 bits holds it all."""
-    high = ((np.int64(x) << max(shift, 0)) * np.int64(multiplier) + (1 << 30)) >> 31
-    return rounding_shift(high, max(-shift, 0))
-
-
-@jit
 def _requantize(
     acc: Any, multiplier: Any, shift: Any, real: Any, profile: Any, zero_point: Any, lo: Any, hi: Any, out: Any
 ) -> None:
@@ -81,26 +73,6 @@ def _requantize(
         for n in range(acc.shape[1]):
             value = scale(np.int64(acc[m, n]), np.int64(multiplier[n]), np.int64(shift[n]), real[n], profile)
             out[m, n] = min(max(value + zero_point, lo), hi)
-
-
-@jit
-def requantize_block(
-    acc: Any, rows: Any, width: Any, multiplier: Any, shift: Any, real: Any, profile: Any, narrow: Any, zero_point: Any,
-    lo: Any, hi: Any, out: Any, start: Any,
-) -> None:  # fmt: skip
-    """Requantize int32 rows of `width` (padding channels included) into ``out[:rows, start:start + N]``."""
-    channels = multiplier.shape[0]
-    if profile == _TFLITE and narrow:
-        for m in range(rows):
-            for n in range(channels):
-                value = _scale_narrow(acc[m * width + n], multiplier[n], np.int64(shift[n]))
-                out[m, start + n] = min(max(value + zero_point, lo), hi)
-    else:
-        for m in range(rows):
-            for n in range(channels):
-                wide = np.int64(acc[m * width + n])
-                value = scale(wide, np.int64(multiplier[n]), np.int64(shift[n]), real[n], profile)
-                out[m, start + n] = min(max(value + zero_point, lo), hi)
 
 
 def factor_for(real: float, profile: Profile) -> Multiplier:
@@ -150,7 +122,15 @@ class Requantizer:
         self.shift = np.array([part.shift for part in parts], np.int32)
         self.real = np.asarray(factors, np.float32)
         self.zero_point, self.lo, self.hi = zero_point, lo, hi
-        self.max_shift = max([0, *(part.shift for part in parts)])
+
+    def fits_int32(self, largest: int) -> bool:
+        """Whether no accumulator of magnitude up to `largest` takes a step of the SIMD epilogue out of int32."""
+        for multiplier, shift in zip(self.multiplier.tolist(), self.shift.tolist(), strict=True):
+            shifted = largest << max(shift, 0)
+            half = (1 << max(-shift, 0)) >> 1
+            if max(shifted, (shifted * multiplier >> 31) + half + abs(self.zero_point) + 2) >= 1 << 31:
+                return False
+        return True
 
     def __call__(self, acc: npt.NDArray[np.int64], channels: slice, storage: str) -> npt.NDArray[Any]:
         """Return int64 [M, N] accumulators of those N channels as activations [M, N] of dtype `storage`."""

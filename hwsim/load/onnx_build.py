@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from hwsim.graph import Array, Node, Operator, Tensor
 from hwsim.load.onnx_tensors import finite_float32
@@ -52,7 +54,9 @@ Value = Constant | Feature
 class Builder:
     """Tensors and nodes of the graph so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: int) -> None:
+        """Start empty; `budget` bounds the elements of all constants together."""
+        self._budget = budget
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self._writers: dict[str, Node] = {}
@@ -60,20 +64,27 @@ class Builder:
 
     def input(self, name: str, shape: tuple[int, ...]) -> str:
         """Add the tensor that images enter by."""
-        return self._add(Tensor(_unique(name, self.tensors), shape))
+        return self._add(Tensor(unique(name, self.tensors), shape))
 
     def constant(self, name: str, array: Array) -> str:
         """Add a float32 constant that one node reads; return its name."""
-        return self._add(Tensor(_unique(name, self.tensors), array.shape, data=finite_float32(array, f"tensor {name!r}")))
+        self.spend(array.size)
+        data = np.ascontiguousarray(finite_float32(array, f"tensor {name!r}"))
+        return self._add(Tensor(unique(name, self.tensors), array.shape, data=data))
+
+    def spend(self, elements: int) -> None:
+        """Count constant elements: nodes of a hostile file may copy or combine one large constant many times."""
+        self._budget -= elements
+        require(self._budget >= 0, "constants", "a small multiple of what the file stores", "more")
 
     def apply(self, name: str, op: Operator, inputs: Sequence[str], output: str | None = None) -> str:
         """Add a node; return its output tensor, named `output` or like the node."""
         (shape,) = op.infer([self.tensors[tensor] for tensor in inputs])
         require(shape[:1] == (1,), "output shape", "[1, ...], the batch first and apart", list(shape))
         require(0 < math.prod(shape) <= MAX_ELEMENTS, "output shape", f"of 1 to {MAX_ELEMENTS} elements", list(shape))
-        name = _unique(name, self._names)
+        name = unique(name, self._names)
         self._names.add(name)
-        written = self._add(Tensor(_unique(output or name, self.tensors), shape))
+        written = self._add(Tensor(unique(output or name, self.tensors), shape))
         node = Node(name, op, tuple(inputs), (written,))
         self.nodes.append(node)
         self._writers[written] = node
@@ -88,7 +99,8 @@ class Builder:
         return tensor.name
 
 
-def _unique(name: str, taken: set[str] | dict[str, Tensor]) -> str:
+def unique(name: str, taken: Container[str]) -> str:
+    """Return the name, numbered where it is taken."""
     candidate, number = name, 1
     while candidate in taken:
         number += 1

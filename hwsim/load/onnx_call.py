@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import onnx
 
-from hwsim.graph import Array, Operator
+from hwsim.graph import Operator
 from hwsim.load.onnx_build import Builder, Constant, Feature, Value
+from hwsim.load.onnx_layout import TO_NCHW
 from hwsim.spec import InputError, require
 
 
@@ -109,14 +109,16 @@ class Call:
         require(given.data.size == 1, name, "a single number", f"of shape {list(given.shape)}")
         return float(given.data.reshape(()))
 
-    def emit(self, op: Operator, inputs: Sequence[str], shape: Sequence[int] | None = None, image: bool = False) -> Feature:
-        """Add the node that writes this call's output; `shape` is its ONNX shape where the graph's differs."""
-        tensor = self.build.apply(self.name, op, inputs, self.proto.output[0])
-        stored = self.build.tensors[tensor].shape
-        if shape is None:
-            shape = (stored[0], stored[3], stored[1], stored[2]) if image else stored
-        return Feature(tensor, tuple(shape), image)
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the node that writes the output is called, and the output."""
+        return self.name, self.proto.output[0]
 
-    def add_constant(self, role: str, data: Array) -> str:
-        """Add a constant of this node; a file's own constants keep their names by `keep_constant`."""
-        return self.build.constant(f"{self.name}/{role}", np.asarray(data))
+    def emit(self, op: Operator, inputs: Sequence[str], image: bool = False) -> Feature:
+        """Add the node that writes this call's output, an NHWC image or a tensor in ONNX's axis order."""
+        return self.written(self.build.apply(self.name, op, inputs, self.proto.output[0]), image)
+
+    def written(self, tensor: str, image: bool = False) -> Feature:
+        """Return a tensor of the graph as this call's output."""
+        shape = self.build.tensors[tensor].shape
+        return Feature(tensor, tuple(shape[axis] for axis in TO_NCHW) if image else shape, image)

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 
 from hwsim.spec import InputError, require
 
@@ -72,8 +72,9 @@ def _file_bytes(path: Path) -> bytes:
         require(status.st_size <= MAX_FILE_BYTES, f"{path}: size", f"at most {MAX_FILE_BYTES} bytes",
                 f"{status.st_size}")
         return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{path}: cannot be read: {reason}") from None
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

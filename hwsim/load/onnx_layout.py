@@ -28,7 +28,7 @@ def stored_axis(feature: Feature, axis: int) -> int:
     return TO_NHWC.index(axis) if feature.image else axis
 
 
-def stored_order(feature: Feature, per_axis: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+def stored_order(feature: Feature, per_axis: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """Reorder one entry per ONNX axis to the axes of the graph's tensor."""
     return tuple(per_axis[axis] for axis in TO_NHWC) if feature.image else tuple(per_axis)
 
@@ -62,8 +62,11 @@ def beside(constant: Constant, feature: Feature) -> Array:
     return data.transpose(TO_NHWC) if feature.image else data
 
 
-def move(build: Builder, tensor: str, permutation: tuple[int, ...]) -> str:
-    """Permute axes: not at all, by a reshape, or by a transpose that absorbs an earlier one."""
+def move(build: Builder, tensor: str, permutation: tuple[int, ...], names: tuple[str, str] | None = None) -> str:
+    """Permute axes: not at all, by a reshape, or by a transpose that absorbs an earlier one.
+
+    `names` are those of the node and of its output, where ONNX has a node for it.
+    """
     before = build.writer(tensor)
     if before is not None and isinstance(before.op, Transpose):
         tensor, permutation = before.inputs[0], tuple(before.op.permutation[axis] for axis in permutation)
@@ -71,18 +74,20 @@ def move(build: Builder, tensor: str, permutation: tuple[int, ...]) -> str:
         return tensor
     shape = build.tensors[tensor].shape
     if is_free(shape, permutation):
-        return reshape(build, tensor, tuple(shape[axis] for axis in permutation))
-    return build.apply(f"{tensor}/transpose", Transpose(permutation), [tensor])
+        return reshape(build, tensor, tuple(shape[axis] for axis in permutation), names)
+    name, output = names or (f"{tensor}/transpose", None)
+    return build.apply(name, Transpose(permutation), [tensor], output)
 
 
-def reshape(build: Builder, tensor: str, shape: tuple[int, ...]) -> str:
-    """Reshape, reading past an earlier reshape."""
+def reshape(build: Builder, tensor: str, shape: tuple[int, ...], names: tuple[str, str] | None = None) -> str:
+    """Reshape, reading past an earlier reshape; `names` as in `move`."""
     before = build.writer(tensor)
     if before is not None and isinstance(before.op, Reshape):
         tensor = before.inputs[0]
     if build.tensors[tensor].shape == shape:
         return tensor
-    return build.apply(f"{tensor}/reshape", Reshape(shape), [tensor])
+    name, output = names or (f"{tensor}/reshape", None)
+    return build.apply(name, Reshape(shape), [tensor], output)
 
 
 def is_free(shape: Sequence[int], permutation: Sequence[int]) -> bool:

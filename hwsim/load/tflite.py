@@ -34,9 +34,10 @@ _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 def load_tflite(path: str | Path) -> Graph:
     """Read the first subgraph of a TFLite model.
 
-    Integer models (int8, uint8, int16 activations; int4 weights) and float32 ones, with float16 weights too. Nodes are
-    named after their first output. Nothing in the file is executed, and memory is bounded by a small multiple of its
-    size.
+    Integer models (int8, uint8, int16 activations; int4 weights) and float32 ones. The latter may store weights as
+    float16, or as integers ("dynamic range"): those are read as the reals that they stand for and activations stay
+    float, where LiteRT rounds activations to int8 on the way. Nodes are named after their first output. Nothing in the
+    file is executed, and memory is bounded by a small multiple of its size.
 
     Parameters
     ----------
@@ -151,8 +152,11 @@ class _Import:
         require(len(indices) >= least and OPTIONAL not in indices, "operands", f"{least} or more tensors",
                 list(operator.inputs))
         tensors = [self._operand_tensor(index, importer.weighted and place == 2) for place, index in enumerate(indices)]
-        if importer.weighted and not all(tensor.constant for tensor in tensors[1:]):
-            raise InputError("weights and bias must be constants, not computed")
+        if importer.weighted:
+            if not all(tensor.constant for tensor in tensors[1:]):
+                raise InputError("weights and bias must be constants, not computed")
+            if tensors[0].quantization is None and tensors[1].quantization is not None:
+                tensors[1] = self._tensors[indices[1]] = self._real_weights(tensors[1])
         if all(tensor.constant for tensor in tensors[: 1 if importer.weighted else None]):
             raise InputError(f"{self._model.tensors[indices[0]]} must be computed, not a constant")
         return tensors
@@ -164,6 +168,13 @@ class _Import:
                 raise InputError(f"{stored} must be a constant, the input or the output of an earlier node")
             self._tensors[index] = self._constants.tensor(index, as_bias)
         return self._tensors[index]
+
+    def _real_weights(self, weight: Tensor) -> Tensor:
+        """Return weights as float32, for a layer that computes in float with weights stored in few bits."""
+        if any(weight.name in node.inputs for node in self._nodes):
+            raise InputError(f"tensor {weight.name!r} must be the weights of float layers or of integer layers, not both")
+        self._constants.charge(4 * weight.elements)
+        return Tensor(weight.name, weight.shape, None, weight.real())
 
     def _check_bias(self, operator: StoredOperator, inputs: list[Tensor], output: Tensor) -> None:
         """Refuse a bias whose stored scale is not input scale times weight scale; a file may leave that scale out."""

@@ -60,13 +60,14 @@ class Constants:
         if value is None:
             tensor = bias(stored) if as_bias else weights(stored)
             assert tensor.data is not None
-            self._charge(tensor.data)
+            self.charge(tensor.data.nbytes)
             return tensor
         require(value.dtype == np.float32, str(stored), "float32 as an operand", value.dtype)
         return Tensor(stored.name, value.shape, None, value)
 
-    def _charge(self, value: Array) -> None:
-        self._used_bytes += value.nbytes
+    def charge(self, count: int) -> None:
+        """Count bytes that a constant takes; raise `InputError` at the limit."""
+        self._used_bytes += count
         require(self._used_bytes <= self._limit_bytes, "constants", f"at most {self._limit_bytes} bytes in all", "more")
 
     def integers(self, index: int) -> Array:
@@ -94,7 +95,7 @@ class Constants:
             read = self._any if operator.code == "DEQUANTIZE" else self.integers
             operands = [read(index) for index in operator.inputs]
         value = folder.fold(operator, self._tensors[operator.inputs[0]], operands)
-        self._charge(value)
+        self.charge(value.nbytes)
         self._folded[operator.outputs[0]] = value
         return True
 

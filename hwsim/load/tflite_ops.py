@@ -174,6 +174,8 @@ def _mul(call: Call) -> Operator:
 
 def _concatenation(call: Call) -> Operator:
     options = call.options("ConcatenationOptions")
+    if any(tensor.constant for tensor in call.inputs):
+        raise InputError("inputs must be computed, not constants")
     rank = len(call.inputs[0].shape)
     require(-rank <= options.Axis() < rank, "axis", f"from {-rank} to {rank - 1}", options.Axis())
     return Concat(options.Axis() % rank, _activation(options.FusedActivationFunction()))

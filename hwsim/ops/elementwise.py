@@ -10,6 +10,8 @@ import numpy as np
 
 from hwsim.graph import Array, Operator, Tensor, Unit
 from hwsim.kernels import elementwise
+from hwsim.kernels.jit import ENABLED
+from hwsim.kernels.microkernel import LANES
 from hwsim.kernels.requantize import PROFILES, factor_for
 from hwsim.ops.activation import Activation
 from hwsim.ops.checks import activation_quantization
@@ -71,6 +73,26 @@ class Add(Operator):
         table = np.array([(factor.multiplier, factor.shift) for factor in factors], np.int64)
         profile = PROFILES.index(arithmetic.profile)
         storage = result.format.storage
+        if ENABLED and headroom == 20 and arithmetic.profile is Profile.TFLITE and factors[2].shift <= 0:
+            formats = (first.format, second.format)
+            tables = [
+                elementwise.terms(
+                    fmt.lo, fmt.hi, zero, headroom, part.multiplier, part.shift, np.float32(real), profile
+                )
+                for fmt, zero, part, real in zip(formats, (zero_a, zero_b), factors, reals, strict=False)
+            ]
+            constants = [np.full(LANES, value, np.int32) for value in (factors[2].multiplier, 0, -factors[2].shift)]
+
+            def run_simd(a: Array, b: Array) -> Array:
+                a, b, shape = _flat(a, b)
+                out = np.empty(a.shape, storage)
+                elementwise.add_terms(
+                    a, b, first.format.lo, second.format.lo, *tables, *constants, np.int32(zero_out), np.int32(lo),
+                    np.int32(hi), out.view(np.int8),
+                )  # fmt: skip
+                return out.reshape(shape)
+
+            return SimpleUnit(run_simd)
 
         def run(a: Array, b: Array) -> Array:
             a, b, shape = _flat(a, b)

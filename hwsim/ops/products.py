@@ -11,12 +11,12 @@ import numpy.typing as npt
 from hwsim.graph import Array, Quantization, Tensor, Unit
 from hwsim.graph.operator import activation_operand
 from hwsim.kernels.bounds import Bounds, bound
-from hwsim.kernels.convolution import convolve, convolve_depthwise
+from hwsim.kernels.convolution import convolve, segment_offsets
 from hwsim.kernels.gather import gather_rows
 from hwsim.kernels.gemm import EXACT, WRAP
 from hwsim.kernels.microkernel import LANES, pack_weights
 from hwsim.kernels.monitor import NEVER, Monitor
-from hwsim.kernels.plan import INT32, plan_products
+from hwsim.kernels.plan import plan_products
 from hwsim.kernels.reduce import reduce_panel
 from hwsim.kernels.requantize import Requantizer
 from hwsim.ops.activation import Activation
@@ -59,6 +59,7 @@ class ProductsUnit(Unit):
         self.depthwise, self.repeat, self.storage = depthwise, repeat, result.format.storage
         self.groups, self.depth, self.group_channels = weights.shape
         self.channels = self.groups * self.group_channels
+        self.channels_in = inputs[0].shape[-1] if len(inputs[0].shape) == 4 else inputs[0].elements
         self.monitor = Monitor(self.channels)
 
         zero_point = int(source.zero_point)
@@ -74,29 +75,43 @@ class ProductsUnit(Unit):
         by_group = self.bias.reshape(self.groups, -1)
         self.bounds = Bounds.joined([bound(weights[g], by_group[g], low, high, self.reduction) for g in range(self.groups)])
         self.plan = plan_products(
-            weights, self.bias, low, high, self.bounds, self.reduction, shared=not depthwise
+            weights, self.bias, low, high, self.bounds, self.reduction, depthwise=depthwise, repeat=repeat
         )
         lo, hi = activation.clamp(result)
         self.requantizer = Requantizer(
             _factors(source, inputs[1], result, self.channels, float32_product), arithmetic.profile, int(result.zero_point), lo, hi,
             self.plan.largest.bit_length() + 1,
         )  # fmt: skip
-        self.narrow = self.plan.largest << self.requantizer.max_shift < INT32
+        self.narrow = self.requantizer.fits_int32(self.plan.largest)
         if self.plan.operation is not None:
             self._pack(by_group)
 
     def _pack(self, bias: Int64) -> None:
-        if self.depthwise:
-            self.start = self.bias.astype(np.int32)
-            self.packed: npt.NDArray[Any] = self.weights[0].astype(np.int32)
-            return
+        """Lay constants out for the SIMD kernels: every group's channels filled up to whole vectors."""
+        width = -(-self.group_channels // LANES) * LANES
+
+        def padded(values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+            filled = np.zeros((self.groups, width), np.int32)
+            filled[:, : self.group_channels] = values.reshape(self.groups, -1)
+            return filled.reshape(-1)
+
         acc = self.reduction.acc.format
-        start = np.zeros((self.groups, -(-self.group_channels // LANES) * LANES), np.int64)
-        start[:, : self.group_channels] = bias
-        if self.plan.operation == WRAP:
-            start = ((start - acc.lo) & (acc.hi - acc.lo)) + acc.lo
-        self.start = start.astype(np.int32).reshape(-1)
-        self.packed = np.concatenate([pack_weights(group) for group in self.weights])
+        wraps = self.plan.operation == WRAP
+        self.start = padded(((bias - acc.lo) & (acc.hi - acc.lo)) + acc.lo if wraps else bias)
+        shift = self.requantizer.shift
+        self.multiplier = padded(self.requantizer.multiplier)
+        self.left, self.right = padded(np.maximum(shift, 0)), padded(np.maximum(-shift, 0))
+        if self.depthwise:
+            filled = np.zeros((self.depth, width), np.int16)
+            filled[:, : self.group_channels] = self.weights[0]
+            self.packed = filled.reshape(-1)
+        else:
+            segments = len(self._segments(0, self.channels_in))
+            self.packed = np.concatenate([pack_weights(group, segments) for group in self.weights])
+
+    def _segments(self, row: int, stride: int) -> Int64:
+        group_channels = 0 if self.depthwise else self.channels_in // self.groups
+        return segment_offsets(self.window.kernel, self.window.dilation, row, stride, group_channels)
 
     def run(self, inputs: Sequence[Array], monitor: Monitor | None = None) -> list[Array]:
         images = inputs[0]
@@ -104,33 +119,35 @@ class ProductsUnit(Unit):
         out = np.empty((images.shape[0], height * width, self.channels), self.storage)
         if self.plan.operation is None or (monitor is not None and monitor.observe):
             self._run_golden(images, width, out, monitor)
-        elif self.depthwise:
-            self._run_depthwise(images, width, out)
         else:
-            self._run_simd(images, width, out, monitor)
+            self._run_simd(images, out, monitor)
         return [out.reshape(images.shape[0], height, width, self.channels)]
 
-    def _run_simd(self, images: Array, width: int, out: Array, monitor: Monitor | None) -> None:
-        acc, requantizer = self.reduction.acc, self.requantizer
+    def _run_simd(self, images: Array, out: Array, monitor: Monitor | None) -> None:
+        acc, requantizer, window = self.reduction.acc, self.requantizer, self.window
         limits = (0, 0, 0) if self.plan.operation == EXACT else (acc.format.lo, acc.format.hi, 32 - acc.bits)
         counted = Monitor(self.channels) if monitor is None else monitor
         first = np.full(1, NEVER, np.int64)
+        if window == Window((1, 1)):
+            # Pixels of a 1x1 convolution are all alike: one long row of them.
+            images = images.reshape(images.shape[0], 1, -1, images.shape[3])
+        batch, height, width, channels_in = images.shape
+        padding = window.padding
+        stride = len(self.start) if self.depthwise else channels_in
+        offsets = self._segments((width + padding.left + padding.right) * stride, stride)
+        length = self.depth // len(offsets)
+        flat = out.reshape(-1)
         convolve(
-            self.plan.operation, images, self.window.geometry(), self.groups, self.depth, self.group_channels, self.subtract,
-            self.pad, self.packed, self.start, *(np.int32(limit) for limit in limits), requantizer.multiplier,
-            requantizer.shift, requantizer.real, requantizer.code, self.narrow, requantizer.zero_point, requantizer.lo,
-            requantizer.hi, width, out, counted.counts[2], first,
+            self.plan.operation, self.depthwise, np.ascontiguousarray(images).reshape(batch, height, width * channels_in),
+            channels_in, np.append(window.geometry(), (padding.bottom, padding.right)), offsets, (length + 1) // 2,
+            self.groups, self.group_channels, self.subtract, self.pad, self.packed, self.start,
+            *(np.int32(limit) for limit in limits), self.multiplier, self.left, self.right, requantizer.real,
+            requantizer.code, self.narrow, np.int32(requantizer.zero_point), np.int32(requantizer.lo),
+            np.int32(requantizer.hi), *window.output(height, width), flat, flat.view(np.int8), flat.itemsize,
+            counted.counts[2], first,
         )  # fmt: skip
         if first[0] != NEVER and counted.base + first[0] < counted.first[0]:
             counted.first[:] = counted.base + first[0], -1, -1, -1
-
-    def _run_depthwise(self, images: Array, width: int, out: Array) -> None:
-        requantizer = self.requantizer
-        convolve_depthwise(
-            images, self.window.geometry(), self.repeat, self.subtract, self.pad, self.packed, self.start, requantizer.multiplier,
-            requantizer.shift, requantizer.real, requantizer.code, self.narrow, requantizer.zero_point, requantizer.lo,
-            requantizer.hi, width, out,
-        )  # fmt: skip
 
     def _run_golden(self, images: Array, width: int, out: Array, monitor: Monitor | None) -> None:
         pixels, depth = out.shape[1], self.depth

@@ -78,7 +78,7 @@ def _traffic(document: RunDocument) -> tuple[Headline, ...]:
 
 def _time(document: RunDocument) -> tuple[Headline, ...]:
     total = document.total
-    slow = total.images_per_second < total.frames_per_second
+    slow = 0 < total.images_per_second < total.frames_per_second
     return (
         Headline(
             "Cycles per image",

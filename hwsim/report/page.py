@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from hwsim.report import histogram
 from hwsim.report.figures import FIGURES, FigureSpec
@@ -16,7 +16,18 @@ from hwsim.report.measures import OPERANDS, numbered, overflow_events, share
 from hwsim.report.render import Drawing
 from hwsim.report.summary import summary, worst_sqnr
 from hwsim.report.table import shown_columns
-from hwsim.report.text import bytes_text, grouped, hertz_text, percent, rate_text, shape_text, shorten, si, visible
+from hwsim.report.text import (
+    bytes_text,
+    grouped,
+    hertz_text,
+    percent,
+    plural,
+    rate_text,
+    shape_text,
+    shorten,
+    si,
+    visible,
+)
 from hwsim.sim.document import RunDocument
 
 _TEMPLATES = "templates"
@@ -35,10 +46,11 @@ def render_page(document: RunDocument, drawings: Sequence[Drawing]) -> str:
     )
     environment.filters |= {
         "bits": lambda bits: "in mixed bits" if bits is None else f"in {bits} bits",
-        "nobreak": lambda text: re.sub(r"(?<=\d) (?=[%kMGT])", "\u00a0", text),
+        "nobreak": _nobreak,
         "grouped": grouped,
         "hertz": hertz_text,
         "percent": percent,
+        "plural": plural,
         "shape": shape_text,
         "shorten": shorten,
         "si": si,
@@ -64,6 +76,11 @@ def render_page(document: RunDocument, drawings: Sequence[Drawing]) -> str:
 def _printable(value: object) -> object:
     """Spell out the invisible characters of any text that reaches the page; line ends come from the template."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _nobreak(text: str) -> Markup:
+    """Keep numbers and their units on one line."""
+    return Markup(re.sub(r"(?<=\d) (?=[%kMGT])", "&nbsp;", escape(visible(text))))
 
 
 def _figures(

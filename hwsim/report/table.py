@@ -13,7 +13,7 @@ from hwsim.report.text import bytes_text, grouped, minus, percent, shorten, si
 from hwsim.sim.document import Events, Layer, Overflow, ReductionInfo, RunDocument, Traffic
 
 Value = str | int | float | None
-Align = Literal["text", "number"]
+Look = Literal["text", "number", "prose"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,15 @@ class Column:
         Header on the page with its unit, or None if only the file has this column.
     show
         The value as the page shows it.
+    look
+        Class of its cells on the page.
     """
 
     name: str
     value: Callable[[Layer], Value]
     header: str | None = None
     show: Callable[[Value], str] = str
-    align: Align = "number"
+    look: Look = "number"
 
     def cell(self, layer: Layer) -> str:
         """Return what the page shows for `layer`."""
@@ -49,7 +51,7 @@ def _number(show: Callable[[float], str]) -> Callable[[Value], str]:
 
 
 def _shape(value: Value) -> str:
-    return str(value).replace("x", "×")
+    return str(value).replace("x", "×") or "scalar"
 
 
 def _of_reduction(read: Callable[[ReductionInfo], Value]) -> Callable[[Layer], Value]:
@@ -105,7 +107,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("utilization", lambda layer: layer.utilization, "utilization", _number(percent)),
     Column("sqnr_db", lambda layer: layer.sqnr_db, "SQNR (dB)", _number(lambda value: f"{value:.1f}")),
     Column("kernel", _of_reduction(lambda reduction: reduction.kernel), "kernel", str, "text"),
-    Column("proof", _of_reduction(lambda reduction: reduction.proof), "proof", str, "text"),
+    Column("proof", _of_reduction(lambda reduction: reduction.proof), "proof", str, "prose"),
 )
 """Every column, in order."""
 

@@ -23,7 +23,7 @@ from hwsim.report.figures.style import (
     rows_to_draw,
 )
 from hwsim.report.measures import REGISTERS, Numbered, accumulator_bits, overflow_events
-from hwsim.report.text import grouped
+from hwsim.report.text import grouped, plural
 from hwsim.sim.document import Layer, RunDocument
 
 # One look per register, in the order of `REGISTERS`.
@@ -100,7 +100,7 @@ def _event_caption(document: RunDocument) -> str:
     if not rows:
         return "No register of any layer overflowed in this run."
     return (
-        f"{grouped(document.total.overflow_events)} events over {grouped(document.data.n)} images, on a logarithmic "
+        f"{grouped(document.total.overflow_events)} events over {plural(document.data.n, 'image')}, on a logarithmic "
         "axis. Filled: above the largest value of the register; open: below the smallest. A layer after one that "
         "overflowed may do so because of it." + rows_note(rows, document, "have no event")
     )

@@ -41,7 +41,8 @@ def _caption(document: RunDocument) -> str:
     return (
         "Each point is a layer; its area grows with its cycles. No point can be above the roofs: "
         f"{si(compute, 'OP/s')} of arithmetic and {si(memory, 'B/s')} of DRAM, which meet at "
-        f"{compute / memory:.3g} operations per byte (1 MAC = 2 operations). A point far below both loses cycles to fill, drain or idle multipliers. "
+        f"{compute / memory:.3g} operations per byte (1 MAC = 2 operations). "
+        "A point far below both loses cycles to fill, drain or idle multipliers. "
         f"Numbered: {listing([f'{layer[0]} {label(layer)}' for layer in slowest])}."
     )
 
@@ -77,9 +78,8 @@ def _draw(document: RunDocument) -> Figure | None:
     axes.set_xlim(low, high)
     axes.set_ylim(min(points[:, 1].min(), memory * low) / 1.5, compute * 2.2)
     axes.annotate(f"{si(compute, 'OP/s')}", (high, compute), (-3, 4), textcoords="offset points", ha="right")
-    axes.annotate(
-        si(memory, "B/s"), (3 * low, 3 * low * memory), (8, -4), textcoords="offset points", ha="left", va="top"
-    )
+    middle = (low * compute / memory) ** 0.5
+    axes.annotate(si(memory, "B/s"), (middle, middle * memory), (6, -6), textcoords="offset points", va="top")
     logarithmic(axes, "x")
     logarithmic(axes, "y")
     _number_slowest(axes, rows, document.accelerator.clock_hz)

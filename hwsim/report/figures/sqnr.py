@@ -27,7 +27,7 @@ def _rows(document: RunDocument) -> list[tuple[float, Numbered]]:
 def _caption(document: RunDocument) -> str:
     rows = _rows(document)
     if not rows:
-        return "There is no float network to compare with, so the ratio is not defined."
+        return "The ratio is not defined for any layer of this run."
     return (
         "Power of the float32 output over the power of its difference to the integer output; 6 dB are about one bit. "
         "The noise of earlier layers is part of it, so it tends to fall along the network. The square marks the lowest."
