@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -106,3 +107,16 @@ class Graph:
     def outputs_of(self, node: Node) -> list[Tensor]:
         """The node's output tensors."""
         return [self.tensors[name] for name in node.outputs]
+
+    def last_used(self, index: int) -> list[str]:
+        """Return the activations that node `index` is the last to touch; the network's outputs are never among them."""
+        return self._last_used[index]
+
+    @functools.cached_property
+    def _last_used(self) -> list[list[str]]:
+        last = {name: index for index, node in enumerate(self.nodes) for name in (*node.inputs, *node.outputs)}
+        freed: list[list[str]] = [[] for _ in self.nodes]
+        for name, index in last.items():
+            if not self.tensors[name].constant and name not in self.outputs:
+                freed[index].append(name)
+        return freed

@@ -1,4 +1,7 @@
-"""Read an ONNX file: the only place where protobuf's and ONNX's own errors become `InputError`."""
+"""Read an ONNX file: the only place where protobuf's and ONNX's own errors become `InputError`.
+
+Messages do not name the file; `hwsim.load.onnx_float.load_onnx` puts it in front of all of them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import stat
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
+from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped, unused-ignore]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped, unused-ignore]
 
 from hwsim.spec import InputError, require
 
@@ -46,16 +50,17 @@ def read_model(path: Path, supported: frozenset[str], opsets: range) -> onnx.Mod
     try:
         model.ParseFromString(_file_bytes(path))
     except (DecodeError, ValueError) as error:
-        raise _unreadable(path, error) from None
+        raise _unreadable(error) from None
+    _check_text(model)
     # These come before ONNX's own checker because its sentences for them do not say what would be allowed.
-    _check_operators(path, model.graph, supported)
-    _check_order(path, model.graph)
-    require(opset_of(model) in opsets, f"{path}: opset", f"from {opsets.start} to {opsets.stop - 1}", opset_of(model))
+    _check_operators(model.graph, supported)
+    _check_order(model.graph)
+    require(opset_of(model) in opsets, "opset", f"from {opsets.start} to {opsets.stop - 1}", opset_of(model))
     try:
         # By path, so that it also checks where external data lie.
         onnx.checker.check_model(path)
     except (onnx.checker.ValidationError, ValueError, RuntimeError, OSError) as error:
-        raise _unreadable(path, error) from None
+        raise _unreadable(error) from None
     return model
 
 
@@ -68,38 +73,49 @@ def _file_bytes(path: Path) -> bytes:
     try:
         status = path.stat()
         # A pipe or a device would block or never end.
-        require(stat.S_ISREG(status.st_mode), f"{path}", "a regular file", "a folder or a device")
-        require(status.st_size <= MAX_FILE_BYTES, f"{path}: size", f"at most {MAX_FILE_BYTES} bytes",
-                f"{status.st_size}")
+        require(stat.S_ISREG(status.st_mode), "it", "a regular file", "a folder or a device")
+        require(status.st_size <= MAX_FILE_BYTES, "size", f"at most {MAX_FILE_BYTES} bytes", status.st_size)
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{path}: cannot be read: {reason}") from None
+        raise InputError(f"cannot be read: {reason}") from None
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
+def _unreadable(error: Exception) -> InputError:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return InputError(f"{path}: not a readable ONNX model: {lines[0][:200]}")
+    return InputError(f"not a readable ONNX model: {lines[0][:200]}")
 
 
-def _check_operators(path: Path, graph: onnx.GraphProto, supported: frozenset[str]) -> None:
+def _check_text(message: Message) -> None:
+    """Raise `InputError` where text is not UTF-8: protobuf hands it out as bytes."""
+    for field, value in message.ListFields():
+        if field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE):
+            continue
+        for part in [value] if isinstance(value, str | bytes | Message) else value:
+            if isinstance(part, Message):
+                _check_text(part)
+            elif isinstance(part, bytes):
+                raise InputError(f"not a readable ONNX model: {field.full_name} is not UTF-8 text")
+
+
+def _check_operators(graph: onnx.GraphProto, supported: frozenset[str]) -> None:
     for node in graph.node:
         if node.op_type in _QUANTIZED or node.op_type.startswith("QLinear"):
-            raise InputError(f"{path}: quantized ONNX is not supported yet: node {node_label(node)} uses {node.op_type}; "
+            raise InputError(f"quantized ONNX is not supported yet: node {node_label(node)} uses {node.op_type}; "
                              "give a float ONNX or an int8 TFLite model")
     for node in graph.node:
         standard = node.domain in _STANDARD_DOMAINS
         operator = node.op_type if standard else f"{node.domain}.{node.op_type}"
-        require(standard and operator in supported, f"{path}: node {node_label(node)}: operator",
+        require(standard and operator in supported, f"node {node_label(node)}: operator",
                 f"one of {', '.join(sorted(supported))}", operator)
 
 
-def _check_order(path: Path, graph: onnx.GraphProto) -> None:
+def _check_order(graph: onnx.GraphProto) -> None:
     known = {""} | {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
     for node in graph.node:
         for name in node.input:
-            require(name in known, f"{path}: node {node_label(node)} ({node.op_type}): input",
+            require(name in known, f"node {node_label(node)} ({node.op_type}): input",
                     "an initializer, the graph's input or the output of an earlier node", repr(name))
         known.update(node.output)
     for value in graph.output:
-        require(value.name in known, f"{path}: output", "written by a node", repr(value.name))
+        require(value.name in known, "output", "written by a node", repr(value.name))

@@ -56,11 +56,12 @@ def load_onnx(path: str | Path) -> Graph:
         line that names the file and the node or tensor.
     """
     path = Path(path)
-    model = read_model(path, frozenset(CONVERTERS) | FOLDABLE, OPSETS)
     try:
-        return _Import(model, path).graph()
+        return _Import(read_model(path, frozenset(CONVERTERS) | FOLDABLE, OPSETS), path).graph()
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        # Names come from the file: a line break or a terminal's control sequence in one must not pass.
+        line = "".join(character if character.isprintable() else " " for character in f"{path}: {error}")
+        raise InputError(line) from None
 
 
 class _Import:

@@ -76,6 +76,7 @@ def resize(call: Call) -> Feature:
     mode = call.text("mode", "nearest")
     require(mode == "nearest", "mode", "nearest", mode)
     size, scales = _resized(call, image)
+    require(min(size) >= 1, "size", "1 or more in both directions", list(size))
     require(math.prod(size) * image.shape[1] <= MAX_ELEMENTS, "output shape", f"of at most {MAX_ELEMENTS} elements", size)
     wanted = [_pixels(call, image.shape[axis + 2], size[axis], scales[axis]) for axis in (0, 1)]
     for align, half in ((False, False), (False, True), (True, False)):
@@ -100,7 +101,6 @@ def _resized(call: Call, image: Feature) -> tuple[tuple[int, int], tuple[float, 
         require(full[:2] == image.shape[:2] or full[:2] == (call.batch, image.shape[1]), "sizes",
                 f"without a change of batch and channels, {list(image.shape[:2])}", list(sizes))
         height, width = int(full[2]), int(full[3])
-        require(min(height, width) >= 1, "sizes", "1 or more", list(sizes))
         return (height, width), (height / image.shape[2], width / image.shape[3])
     scales = call.optional_constant(2 if call.opset >= 11 else 1)
     given = call.attribute("scales") if scales is None else scales.data.reshape(-1).tolist()

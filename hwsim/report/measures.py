@@ -56,11 +56,8 @@ def overflow_events(layer: Layer) -> int:
 
 
 def accumulator_bits(layer: Layer) -> int | None:
-    """Return the width of the accumulator; the document has it as headroom above what was observed."""
-    reduction = layer.reduction
-    if reduction is None or reduction.headroom_bits is None or reduction.observed_safe_bits is None:
-        return None
-    return reduction.observed_safe_bits + reduction.headroom_bits
+    """Return the width of the accumulator, None for a layer without one."""
+    return None if layer.reduction is None else layer.reduction.acc_bits
 
 
 def largest(layers: Sequence[Numbered], value: Callable[[Layer], float], count: int) -> list[Numbered]:

@@ -49,7 +49,6 @@ def render_page(document: RunDocument, drawings: Sequence[Drawing]) -> str:
         "nobreak": _nobreak,
         "grouped": grouped,
         "hertz": hertz_text,
-        "percent": percent,
         "plural": plural,
         "shape": shape_text,
         "shorten": shorten,

@@ -110,7 +110,7 @@ def _where(layer: Layer) -> str:
         return ""
     return (
         f": its first event is at image {grouped(first.image)}, output pixel {grouped(first.pixel)}, "
-        f"channel {grouped(first.channel)}, register {first.register}"
+        f"channel {grouped(first.channel)}, register {first.register_name}"
     )
 
 

@@ -1,5 +1,5 @@
 """Runs networks on data and collects what they did."""
 
-from hwsim.sim.program import Program, evaluate
+from hwsim.sim.program import Program
 
-__all__ = ["Program", "evaluate"]
+__all__ = ["Program"]

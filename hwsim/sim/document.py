@@ -64,6 +64,8 @@ class FloatAccuracy(_Part):
     top1: float
     correct: int
     n: int
+    agree: int
+    """Images to which both networks give the same class, right or wrong."""
     source: Literal["float model", "dequantized model"]
 
 
@@ -101,7 +103,7 @@ class FirstOverflow(_Part):
     image: int
     pixel: int
     channel: int
-    register: Literal["tree", "psum", "acc"]
+    register_name: Literal["tree", "psum", "acc"]
 
 
 class ReductionInfo(_Part):
@@ -111,6 +113,8 @@ class ReductionInfo(_Part):
     """`exact` where a bound proves that no register can overflow, so that the order cannot matter."""
     proof: str
     """The bound, or why there is none, in one sentence."""
+    acc_bits: int
+    psum_bits: int | None
     overflow: Overflow
     first: FirstOverflow | None
     proven_safe_bits: int
@@ -164,6 +168,7 @@ class Layer(_Part):
     """Signal-to-quantization-noise ratio of the output against the float network; None where not defined."""
     weights: Histogram | None
     activations: Histogram | None
+    """Of the layer's output, in the float network on the observed images."""
     dram_bytes: Traffic
     compute_cycles: int
     stall_cycles: int

@@ -1,4 +1,4 @@
-"""Running a network on a batch: in integers, bit for bit, or in float32."""
+"""Running an integer network on a batch, bit for bit."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ from hwsim.spec import Arithmetic, InputError
 
 Monitors = Mapping[str, Monitor]
 """Overflow counters by node name."""
-
-
-def _last_uses(graph: Graph) -> dict[str, int]:
-    """Return the index of the last node that reads each activation; outputs are never freed."""
-    last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
-    return last | {name: len(graph.nodes) for name in graph.outputs}
 
 
 class Program:
@@ -44,7 +38,6 @@ class Program:
             except InputError as error:
                 raise InputError(f"{graph.name}: node {node.name} ({node.op.kind}): {error}") from None
             self.units[node.name] = unit
-        self._last_use = _last_uses(graph)
 
     def monitors(self, *, observe: bool = False, base: int = 0) -> dict[str, Monitor]:
         """Return fresh counters for every layer of products; `base` is the number of the batch's first image."""
@@ -63,9 +56,8 @@ class Program:
             outputs = self.units[node.name].run(inputs, monitors.get(node.name) if monitors else None)
             values.update(zip(node.outputs, outputs, strict=True))
             yield node, inputs, outputs
-            for name in {*node.inputs, *node.outputs}:
-                if self._last_use.get(name, index) <= index and not self.graph.tensors[name].constant:
-                    del values[name]
+            for name in self.graph.last_used(index):
+                del values[name]
 
     def run(self, batch: Array, *, monitors: Monitors | None = None, keep: bool = False) -> dict[str, Array]:
         """Run a batch.
@@ -90,16 +82,3 @@ class Program:
             kept.update({name: array for name, array in zip(node.outputs, outputs, strict=True) if keep or name in wanted})
         return kept
 
-
-def evaluate(graph: Graph, batch: Array) -> Iterator[tuple[Node, list[Array]]]:
-    """Run a float network on real inputs [batch, ...], yielding each node with its float32 outputs."""
-    values = {name: tensor.real() for name, tensor in graph.tensors.items() if tensor.data is not None}
-    values[graph.inputs[0]] = batch
-    last_use = _last_uses(graph)
-    for index, node in enumerate(graph.nodes):
-        outputs = node.op.evaluate([values[name] for name in node.inputs])
-        values.update(zip(node.outputs, outputs, strict=True))
-        yield node, outputs
-        for name in {*node.inputs, *node.outputs}:
-            if last_use.get(name, index) <= index and not graph.tensors[name].constant:
-                del values[name]

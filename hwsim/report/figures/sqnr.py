@@ -31,7 +31,7 @@ def _caption(document: RunDocument) -> str:
     return (
         "Power of the float32 output over the power of its difference to the integer output; 6 dB are about one bit. "
         "The noise of earlier layers is part of it, so it tends to fall along the network. The square marks the lowest."
-        + rows_note([layer for _, layer in rows], document, "have none").replace("largest", "noisiest")
+        + rows_note([layer for _, layer in rows], document, "have none", kept="noisiest")
     )
 
 
@@ -56,7 +56,7 @@ def _draw(document: RunDocument) -> Figure | None:
         color=VERMILLION,
         fontweight="bold",
     )
-    axes.set_xlim(base, max(1.0, 1.12 * max(values)))
+    axes.set_xlim(base, max(1.0, 1.18 * max(values)))
     axes.set_xlabel("SQNR (dB)")
     return figure
 

@@ -95,13 +95,13 @@ def rows_to_draw(document: RunDocument, value: Callable[[Layer], float]) -> list
     return sorted(largest(numbered(document), value, MAX_ROWS), key=lambda layer: layer[0])
 
 
-def rows_note(drawn: Sequence[Numbered], document: RunDocument, lacking: str) -> str:
-    """Return which layers a figure leaves out and why (`lacking` completes "layers that ..."); empty if none."""
+def rows_note(drawn: Sequence[Numbered], document: RunDocument, lacking: str, kept: str = "largest") -> str:
+    """Say which layers a figure leaves out and why (`lacking` completes "layers, which ..."); empty if none."""
     left_out = len(document.layers) - len(drawn)
     if left_out == 0:
         return ""
     if len(drawn) == MAX_ROWS:
-        return f" The {MAX_ROWS} largest of {len(document.layers)} layers are drawn."
+        return f" The {MAX_ROWS} {kept} of {len(document.layers)} layers are drawn."
     return f" Not drawn: {left_out} of {len(document.layers)} layers, which {lacking}."
 
 

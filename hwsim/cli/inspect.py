@@ -1,0 +1,82 @@
+"""``hwsim inspect``: what is in a model, without running it."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hwsim.cli.options import ModelArgument
+from hwsim.cli.terminal import check_writable, console, write_whole
+from hwsim.graph import Graph, Node, Tensor
+from hwsim.load import load_model
+from hwsim.report.text import bytes_text, grouped, shape_text, shorten, si
+from hwsim.spec import Arithmetic
+
+SCHEMA_VERSION = 1
+
+
+def inspect(
+    model: ModelArgument,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the listing as JSON.")] = None,
+) -> None:
+    """List a model's layers: shapes, formats, multiply-accumulates, parameters, bytes."""
+    if json is not None:
+        check_writable(json, "--json")
+    loaded = load_model(model)
+    graph = loaded.graph
+    rows = [_describe(graph, node) for node in graph.nodes]
+    table = Table(title=f"{graph.name} ({loaded.source_format}, {'integer' if graph.quantized else 'float'})")
+    for header in ("layer", "op"):
+        table.add_column(header, no_wrap=True)
+    for header in ("output", "weights", "activations", "MACs", "parameters", "bytes moved"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            shorten(row["name"], 26), row["op"], shape_text(row["output_shape"]), row["weights"] or "", row["activations"],
+            si(row["macs"]) if row["macs"] else "", si(row["parameters"]) if row["parameters"] else "",
+            bytes_text(row["compulsory_bytes"]),
+        )  # fmt: skip
+    console.print(table)
+    source = graph.input
+    console.print(f"input         {source.name} {shape_text(source.shape[1:])} {_format(source)}", highlight=False)
+    console.print(f"output        {graph.output.name} {shape_text(graph.output.shape[1:])} {_format(graph.output)}", highlight=False)
+    total = {key: sum(row[key] for row in rows) for key in ("macs", "parameters", "compulsory_bytes")}
+    console.print(
+        f"total         {si(total['macs'])} MACs, {grouped(total['parameters'])} parameters, "
+        f"{bytes_text(total['compulsory_bytes'])} compulsory traffic per image",
+        highlight=False,
+    )
+    if json is not None:
+        document = {
+            "schema_version": SCHEMA_VERSION, "name": graph.name, "source_format": loaded.source_format,
+            "sha256": loaded.sha256, "quantized": graph.quantized, "layers": rows, "total": total,
+        }  # fmt: skip
+        write_whole(json, jsonlib.dumps(document, indent=2) + "\n", "--json")
+
+
+def _describe(graph: Graph, node: Node) -> dict[str, Any]:
+    inputs, outputs = graph.inputs_of(node), graph.outputs_of(node)
+    workload = node.op.workload(node.name, inputs, outputs, Arithmetic())
+    return {
+        "name": node.name,
+        "op": node.op.kind,
+        "input_shape": inputs[0].shape[1:],
+        "output_shape": outputs[0].shape[1:],
+        "weights": _format(inputs[1]) if node.op.weighted else None,
+        "activations": _format(inputs[0]),
+        "macs": workload.macs,
+        "parameters": sum(tensor.elements for tensor in inputs if tensor.constant),
+        "compulsory_bytes": sum(operand.packed_bytes for operand in workload.operands),
+    }
+
+
+def _format(tensor: Tensor) -> str:
+    if tensor.quantization is None:
+        return "float32"
+    quantization = tensor.quantization
+    kind = "symmetric" if quantization.symmetric else "affine"
+    return f"{quantization.format} {kind}{' per channel' if quantization.axis is not None else ''}"

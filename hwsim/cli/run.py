@@ -1,0 +1,171 @@
+"""``hwsim run``: the main job."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from hwsim.cli.options import (
+    DEFAULT_ACCELERATOR,
+    MACHINE,
+    OUTPUT,
+    QUANTIZATION,
+    AcceleratorOption,
+    AccOption,
+    ActivationBitsOption,
+    BiasAtOption,
+    ChainOption,
+    DataOption,
+    LanesOption,
+    ModelArgument,
+    PsumOption,
+    RequantizeOption,
+    TreeOption,
+    WeightBitsOption,
+    ZeroPointsOption,
+    accelerator_of,
+    scaling_of,
+)
+from hwsim.cli.terminal import check_writable, console, stages, write_whole
+from hwsim.data import open_dataset
+from hwsim.load import LoadedModel, load_model
+from hwsim.models.catalog import BUNDLED
+from hwsim.report import write_report
+from hwsim.report.folder import check_folder
+from hwsim.report.text import bytes_text, grouped, rate_text, shorten, si
+from hwsim.sim.document import Layer, RunDocument
+from hwsim.sim.run import Settings
+from hwsim.sim.run import run as simulate
+from hwsim.spec import InputError
+
+
+def run(
+    model: ModelArgument,
+    data: DataOption = None,
+    images: Annotated[int | None, typer.Option("--images", help="Run the first N samples only.")] = None,
+    accelerator: AcceleratorOption = DEFAULT_ACCELERATOR,
+    acc: AccOption = None,
+    psum: PsumOption = None,
+    chain: ChainOption = None,
+    lanes: LanesOption = None,
+    tree: TreeOption = None,
+    bias_at: BiasAtOption = None,
+    zero_points: ZeroPointsOption = None,
+    requantize: RequantizeOption = None,
+    fps: Annotated[float, typer.Option("--fps", help="Frame rate for the bandwidth.", rich_help_panel=MACHINE)] = 30.0,
+    weight_bits: WeightBitsOption = None,
+    activation_bits: ActivationBitsOption = None,
+    calibration_images: Annotated[
+        int, typer.Option("--calibration-images", help="Samples that set ranges.", rich_help_panel=QUANTIZATION)
+    ] = 256,
+    input_mean: Annotated[
+        str | None, typer.Option("--input-mean", help="real = (pixel - mean) / std.", rich_help_panel=QUANTIZATION)
+    ] = None,
+    input_std: Annotated[
+        str | None, typer.Option("--input-std", help="One number or one per channel.", rich_help_panel=QUANTIZATION)
+    ] = None,
+    float_reference: Annotated[
+        bool, typer.Option("--float/--no-float", help="Also run the float network.", rich_help_panel=OUTPUT)
+    ] = True,
+    observe: Annotated[
+        int, typer.Option("--observe", help="Most images to look at closely.", rich_help_panel=OUTPUT)
+    ] = 64,
+    threads: Annotated[int | None, typer.Option("--threads", help="Default: all cores.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the JSON document.", rich_help_panel=OUTPUT)] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Write the HTML report.", rich_help_panel=OUTPUT)] = None,
+) -> None:
+    """Run a quantized CNN bit-accurately on a data set; report accuracy, overflow and memory bandwidth."""
+    machine = accelerator_of(
+        accelerator, acc=acc, psum=psum, chain=chain, lanes=lanes, tree=tree, bias_at=bias_at, zero_points=zero_points,
+        requantize=requantize,
+    )  # fmt: skip
+    settings = Settings(
+        accelerator=machine, images=images, weight_bits=weight_bits, activation_bits=activation_bits,
+        calibration_images=calibration_images, observed=observe, scaling=scaling_of(input_mean, input_std),
+        frames_per_second=fps, reference=float_reference, threads=threads or _cores(),
+    )  # fmt: skip
+    if json is not None:
+        check_writable(json, "--json")
+    if report is not None:
+        check_folder(report)
+    loaded = load_model(model)
+    dataset = open_dataset(data or _own_data(model, loaded), image_size=_image_size(loaded))
+    command = shlex.join(["hwsim", *sys.argv[1:]])
+    with stages() as stage:
+        document = simulate(loaded, dataset, settings, command=command, stage=stage)
+    _print(document)
+    if json is not None:
+        write_whole(json, document.to_json(), "--json")
+        console.print(f"JSON: {json}", highlight=False, soft_wrap=True)
+    if report is not None:
+        page = write_report(document, report)
+        console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def _own_data(name: str, loaded: LoadedModel) -> str:
+    """A bundled model says what it was made for; another one cannot be guessed."""
+    for bundled in BUNDLED:
+        if bundled.path == loaded.path:
+            return bundled.dataset
+    raise InputError(f"--data must be given for {name}: digits, cifar10, mnist, imagenet_sample, a folder or a .npz file")
+
+
+def _image_size(loaded: LoadedModel) -> tuple[int, int] | None:
+    shape = loaded.graph.input.shape
+    return (shape[1], shape[2]) if len(shape) == 4 else None
+
+
+def _print(document: RunDocument) -> None:
+    total, accuracy = document.total, document.accuracy
+    table = Table(title=f"{document.model.name} on {document.accelerator.name}: {document.accelerator.reduction}")
+    table.add_column("layer", no_wrap=True)
+    table.add_column("op", no_wrap=True)
+    for header in ("MACs", "bits w/a", "DRAM", "cycles", "util", "overflow", "SQNR dB"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for layer in document.layers:
+        bits = f"{layer.weight_bits}/{layer.activation_bits}" if layer.weight_bits else ""
+        table.add_row(
+            shorten(layer.name, 22), layer.op, si(layer.macs) if layer.macs else "", bits,
+            bytes_text(layer.dram_bytes.total), grouped(layer.cycles), f"{100 * layer.utilization:.0f} %",
+            _events(layer), f"{layer.sqnr_db:.1f}" if layer.sqnr_db is not None else "",
+        )  # fmt: skip
+    console.print(table)
+    console.print(f"accuracy      {_share(accuracy.correct, accuracy.n)}", highlight=False)
+    if accuracy.float32 is not None:
+        reference = accuracy.float32
+        console.print(
+            f"float         {_share(reference.correct, reference.n)}, {reference.source}; same class on "
+            f"{_share(reference.agree, reference.n)}",
+            highlight=False,
+        )
+    console.print(
+        f"per image     {si(total.macs)} MACs, {bytes_text(total.dram_bytes.total)} of DRAM traffic, "
+        f"{grouped(total.cycles)} cycles ({total.images_per_second:,.1f} images/s at the clock)",
+        highlight=False,
+    )
+    console.print(
+        f"bandwidth     {rate_text(total.bandwidth_bytes_per_second)} at {total.frames_per_second:g} frames/s", highlight=False
+    )
+    console.print(f"overflow      {grouped(total.overflow_events)} events", highlight=False)
+
+
+def _events(layer: Layer) -> str:
+    if layer.reduction is None:
+        return ""
+    overflow = layer.reduction.overflow
+    events = sum(register.positive + register.negative for register in (overflow.tree, overflow.psum, overflow.acc))
+    return si(events) if events else "0" if layer.reduction.kernel == "ordered" else "proven 0"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.2f} % ({part} of {whole})"

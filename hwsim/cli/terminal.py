@@ -1,0 +1,87 @@
+"""What every command prints with: a console, progress bars, and the one form of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from hwsim.sim.execute import Progress as Advance
+from hwsim.sim.run import Stage
+from hwsim.spec import InputError
+
+console = Console(soft_wrap=False)
+errors = Console(stderr=True, soft_wrap=True)
+
+EXIT_BAD_INPUT = 2
+
+
+def fail(message: str) -> NoReturn:
+    """Print one line and exit with code 2."""
+    errors.print(f"hwsim: {' '.join(message.split())}", style="red", markup=False, highlight=False)
+    sys.exit(EXIT_BAD_INPUT)
+
+
+@contextmanager
+def stages() -> Iterator[Stage]:
+    """Show a progress bar per stage of long work on the terminal; nothing where there is none."""
+    columns = (
+        TextColumn("{task.description:>18}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
+
+        def stage(name: str, length: int) -> Advance:
+            task = progress.add_task(name, total=length, rate="")
+
+            def advance(done: int) -> None:
+                progress.advance(task, done)
+                speed = progress.tasks[task].speed
+                progress.update(task, rate=f"{speed:,.0f} images/s" if speed else "")
+
+            return advance
+
+        yield stage
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Raise `InputError` before long work where a file cannot be written afterwards."""
+    folder = path.parent
+    if path.is_dir():
+        raise InputError(f"{option} must be a file, not the folder {path}")
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"{option} must be in a folder that can be written, not {path}")
+
+
+def write_whole(path: Path, text: str, option: str) -> None:
+    """Write a file beside its place and rename it there: a reader finds all of it, or what was there before."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as stream:
+            try:
+                stream.write(text)
+                stream.flush()
+                os.chmod(stream.name, 0o666 & ~_umask())
+                os.replace(stream.name, path)
+            except BaseException:
+                Path(stream.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise InputError(f"{option} must be a file that can be written, not {path} ({error.strerror})") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

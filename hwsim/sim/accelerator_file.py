@@ -1,0 +1,98 @@
+"""Accelerators from TOML files and by name. The schema is the pydantic models below; ``docs/accelerators.md`` explains it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+
+from hwsim.spec import PRESETS, Accelerator, Arithmetic, BiasAt, InputError, Profile, Reduction, Register, ZeroPoints
+
+MAX_FILE_BYTES = 1 << 20
+
+
+def _register(value: object) -> Register:
+    if isinstance(value, Register):
+        return value
+    try:
+        return Register.parse(str(value))
+    except InputError as error:
+        raise ValueError(str(error).removeprefix("register ")) from None
+
+
+RegisterText = Annotated[Register, BeforeValidator(_register), PlainSerializer(str)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class ReductionTable(_Table):
+    """``[reduction]``: the fields of `hwsim.spec.Reduction`; registers are texts such as ``16:saturate``."""
+
+    acc: RegisterText = Register.parse("32:wrap")
+    lanes: int = 1
+    tree: RegisterText | None = None
+    chain: int | None = None
+    psum: RegisterText | None = None
+    bias_at: BiasAt = BiasAt.START
+    zero_points: ZeroPoints = ZeroPoints.SUBTRACT
+
+
+class AcceleratorTable(_Table):
+    """A whole file: the fields of `hwsim.spec.Accelerator`, with ``[reduction]`` and ``requantize``."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(default="custom", min_length=1, max_length=100)
+    rows: int = 16
+    cols: int = 16
+    clock_hz: float = 200e6
+    dram_bytes_per_cycle: float = 8.0
+    requantize: Profile = Profile.TFLITE
+    reduction: ReductionTable = ReductionTable()
+
+
+def load_accelerator(name_or_path: str) -> Accelerator:
+    """Return a preset by name, or read a TOML file.
+
+    Raises
+    ------
+    InputError
+        One line that names the file, the field, the value and what is allowed.
+    """
+    for preset in PRESETS:
+        if preset.name == name_or_path:
+            return preset
+    path = Path(name_or_path)
+    if not path.is_file():
+        names = ", ".join(preset.name for preset in PRESETS)
+        raise InputError(f"accelerator must be {names} or a TOML file, not {name_or_path!r} (no such file)")
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InputError(f"file size must be at most {MAX_FILE_BYTES} bytes, not {path.stat().st_size}")
+        table = AcceleratorTable.model_validate(tomllib.loads(path.read_text("utf-8")))
+        reduction = Reduction(**{field: getattr(table.reduction, field) for field in ReductionTable.model_fields})
+        return Accelerator(
+            table.name, table.rows, table.cols, table.clock_hz, table.dram_bytes_per_cycle,
+            Arithmetic(reduction, table.requantize),
+        )  # fmt: skip
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: not a readable TOML file: {str(error).splitlines()[0]}") from None
+    except ValidationError as error:
+        raise InputError(f"{path}: {_first_problem(error)}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Put pydantic's first finding into one sentence of the house form."""
+    problem = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = AcceleratorTable.model_fields if len(problem["loc"]) == 1 else ReductionTable.model_fields
+        return f"{field} is not a known key; allowed are {', '.join(known)}"
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("must be ")
+    message = message.split(", not '")[0]
+    return f"{field} must be {message[0].lower()}{message[1:]}, not {problem['input']!r}"

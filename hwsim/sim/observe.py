@@ -1,0 +1,167 @@
+"""A closer look at the first images: running sums, noise against the float network, histograms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hwsim.graph import Array, Graph, Quantization, Tensor
+from hwsim.kernels.monitor import Monitor
+from hwsim.quant import evaluate
+from hwsim.sim.document import Histogram
+from hwsim.sim.feed import Feed, spans
+from hwsim.sim.program import Program
+
+MACS = 2_000_000_000
+"""Multiply-accumulates that the observed images may cost together: the golden kernels do about 1e9 per second."""
+
+BINS = 64
+
+
+def observed_images(macs: int, count: int, most: int) -> int:
+    """Return how many of the first `count` images to observe: 1..`most`, within `MACS`."""
+    return max(1, min(count, most, MACS // max(macs, 1)))
+
+
+@dataclass
+class _Noise:
+    signal: float = 0.0
+    noise: float = 0.0
+
+    def add(self, real: Array, approximate: Array) -> None:
+        reference = real.astype(np.float64)
+        self.signal += float((reference**2).sum())
+        self.noise += float(((approximate - reference) ** 2).sum())
+
+    def decibels(self) -> float | None:
+        """10 log10(signal / noise), to 0.001 dB; None where either is 0."""
+        if self.signal == 0 or self.noise == 0:
+            return None
+        return round(10 * math.log10(self.signal / self.noise), 3)
+
+
+@dataclass
+class Observation:
+    """What the observed images showed, by node name."""
+
+    images: int
+    monitors: dict[str, Monitor]
+    sqnr_db: dict[str, float | None] = field(default_factory=dict)
+    activations: dict[str, Histogram] = field(default_factory=dict)
+
+
+def observe(program: Program, reference: Graph, feed: Feed, reference_feed: Feed, images: int) -> Observation:
+    """Run the first images on the golden kernels and in float, node by node.
+
+    Parameters
+    ----------
+    program, feed
+        The integer network and its input.
+    reference, reference_feed
+        The float network, with the same tensor names, and its input.
+    """
+    total = program.monitors(observe=True)
+    noise: dict[str, _Noise] = {}
+    extremes: dict[str, tuple[float, float]] = {}
+    for start, stop in _parts(images):
+        exact = _float_outputs(reference, reference_feed, start, stop)
+        monitors = program.monitors(observe=True, base=start)
+        for node, _, outputs in program.steps(feed.integers(start, stop), monitors):
+            name = node.outputs[0]
+            tensor = program.graph.tensors[name]
+            if name not in exact or tensor.quantization is None:
+                continue
+            real = exact[name]
+            noise.setdefault(node.name, _Noise()).add(real, tensor.quantization.dequantize(outputs[0]))
+            lo, hi = extremes.get(name, (math.inf, -math.inf))
+            extremes[name] = min(lo, float(real.min())), max(hi, float(real.max()))
+        for name, monitor in monitors.items():
+            total[name].merge(monitor)
+    result = Observation(images, total, {name: value.decibels() for name, value in noise.items()})
+    result.activations = _histograms(program.graph, reference, reference_feed, images, extremes)
+    return result
+
+
+def _parts(images: int) -> Iterable[tuple[int, int]]:
+    # One image at a time: every activation of the float network is kept beside the integer one.
+    return spans(images, 1)
+
+
+def _float_outputs(graph: Graph, feed: Feed, start: int, stop: int) -> dict[str, Array]:
+    return {
+        name: values
+        for node, outputs in evaluate(graph, feed.real(start, stop))
+        for name, values in zip(node.outputs, outputs, strict=True)
+    }
+
+
+def _histograms(
+    graph: Graph, reference: Graph, feed: Feed, images: int, extremes: dict[str, tuple[float, float]]
+) -> dict[str, Histogram]:
+    """Count activations between the extremes that the first pass found."""
+    counts = {name: np.zeros(BINS, np.int64) for name in extremes}
+    clipped = dict.fromkeys(extremes, 0)
+    sizes = dict.fromkeys(extremes, 0)
+    for start, stop in _parts(images):
+        for name, values in _float_outputs(reference, feed, start, stop).items():
+            if name in counts:
+                quantization = graph.tensors[name].quantization
+                assert quantization is not None
+                counts[name] += _count(values, *extremes[name])
+                clipped[name] += clipped_values(values, quantization)
+                sizes[name] += values.size
+    found: dict[str, Histogram] = {}
+    for node in graph.nodes:
+        name = node.outputs[0]
+        if name in counts:
+            quantization = graph.tensors[name].quantization
+            assert quantization is not None
+            found[node.name] = _histogram(counts[name], *extremes[name], quantization, clipped[name], sizes[name])
+    return found
+
+
+def weight_histogram(tensor: Tensor, real: Array) -> Histogram:
+    """Count a weight tensor's float values beside its quantized grid."""
+    assert tensor.quantization is not None
+    lo, hi = float(real.min()), float(real.max())
+    counts = _count(real, lo, hi)
+    return _histogram(counts, lo, hi, tensor.quantization, clipped_values(real, tensor.quantization), real.size)
+
+
+def clipped_values(real: Array, quantization: Quantization) -> int:
+    """Return how many values lie outside the grid by more than half a step."""
+    scale, zero_point = quantization.scale, quantization.zero_point
+    if quantization.axis is not None:
+        shape = [-1 if axis == quantization.axis else 1 for axis in range(real.ndim)]
+        scale, zero_point = scale.reshape(shape), zero_point.reshape(shape)
+    steps = real / scale + zero_point
+    outside = (steps < quantization.format.lo - 0.5) | (steps > quantization.format.hi + 0.5)
+    return int(np.count_nonzero(outside))
+
+
+def _count(values: Array, lo: float, hi: float) -> Array:
+    return np.histogram(values, bins=BINS, range=_widened(lo, hi))[0]
+
+
+def _widened(lo: float, hi: float) -> tuple[float, float]:
+    """A constant tensor still needs bins of some width."""
+    return (lo, hi) if lo < hi else (lo - 0.5, hi + 0.5)
+
+
+def _histogram(counts: Array, lo: float, hi: float, quantization: Quantization, clipped: int, n: int) -> Histogram:
+    lo, hi = _widened(lo, hi)
+    step = float(quantization.scale.mean())
+    zero_point = float(quantization.zero_point.mean())
+    return Histogram(
+        lo=lo,
+        hi=hi,
+        counts=tuple(int(count) for count in counts),
+        grid_lo=step * (quantization.format.lo - zero_point),
+        grid_hi=step * (quantization.format.hi - zero_point),
+        grid_step=step,
+        clipped=clipped,
+        n=n,
+    )

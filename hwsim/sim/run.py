@@ -1,0 +1,205 @@
+"""The main job: run a quantized network bit-accurately over a data set, and say what it did and what it moved."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numba
+import numpy as np
+
+from hwsim.data import Dataset
+from hwsim.graph import Graph, InputScaling
+from hwsim.load.catalog import LoadedModel
+from hwsim.sim.document import (
+    SCHEMA_VERSION,
+    AcceleratorInfo,
+    Accuracy,
+    DataInfo,
+    FloatAccuracy,
+    ModelInfo,
+    Provenance,
+    RunDocument,
+)
+from hwsim.sim.execute import Execution, Progress, execute, execute_float
+from hwsim.sim.feed import Feed
+from hwsim.sim.layers import describe_layers, total_of
+from hwsim.sim.network import Network, prepare_network
+from hwsim.sim.observe import observe, observed_images
+from hwsim.sim.program import Program
+from hwsim.sim.timing import MODEL
+from hwsim.spec import PRESETS, Accelerator, require
+
+Stage = Callable[[str, int], Progress]
+"""Told the name and length of a stage of the run; returns what to call with finished images."""
+
+
+def _silent(_name: str, _length: int) -> Progress:
+    return lambda _done: None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run may be told; the defaults are those of the command line.
+
+    Parameters
+    ----------
+    accelerator
+        The machine.
+    images
+        Samples to run, None for all.
+    weight_bits, activation_bits
+        2..16; None keeps a quantized model's own, and means 8 for a float model.
+    calibration_images
+        Samples that set activation ranges, where hwsim quantizes.
+    observed
+        Most samples to observe closely (running sums, noise, histograms).
+    scaling
+        How pixels become real inputs, where the model does not say.
+    frames_per_second
+        Frame rate for the bandwidth.
+    reference
+        Also run the float network on every sample.
+    threads
+        Worker threads.
+    """
+
+    accelerator: Accelerator = field(default_factory=lambda: PRESETS[0])
+    images: int | None = None
+    weight_bits: int | None = None
+    activation_bits: int | None = None
+    calibration_images: int = 256
+    observed: int = 64
+    scaling: InputScaling | None = None
+    frames_per_second: float = 30.0
+    reference: bool = True
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        require(self.images is None or self.images >= 1, "images", "1 or more", self.images)
+        require(self.calibration_images >= 1, "calibration_images", "1 or more", self.calibration_images)
+        require(self.observed >= 1, "observed", "1 or more", self.observed)
+        require(self.threads in range(1, 257), "threads", "1 to 256", self.threads)
+        require(0 < self.frames_per_second < 1e9, "frames per second", "positive and below 1e9", self.frames_per_second)
+
+
+def run(
+    model: LoadedModel, dataset: Dataset, settings: Settings, *, command: str = "hwsim.sim.run", stage: Stage = _silent
+) -> RunDocument:
+    """Run a model on a data set.
+
+    Parameters
+    ----------
+    model
+        Quantized or float; a float model is quantized first.
+    dataset
+        Samples and labels that fit it.
+    settings
+        The machine and the options.
+    command
+        What to write into the provenance.
+    stage
+        Progress of long work.
+
+    Returns
+    -------
+    RunDocument
+        The same for the same inputs, byte for byte.
+
+    Raises
+    ------
+    InputError
+        Where model, data and machine do not fit together.
+    """
+    accelerator = settings.accelerator
+    network = prepare_network(
+        model, dataset, weight_bits=settings.weight_bits, activation_bits=settings.activation_bits,
+        calibration_images=settings.calibration_images, scaling=settings.scaling, profile=accelerator.arithmetic.profile,
+    )  # fmt: skip
+    program = Program(network.integer, accelerator.arithmetic)
+    feed = Feed(network.integer, dataset)
+    real_feed = Feed(network.real, dataset)
+    count = min(len(dataset), settings.images or len(dataset))
+    macs = total_macs(network.integer)
+
+    execution = execute(program, feed, count, threads=settings.threads, progress=stage("integer network", count))
+    float32 = None
+    if settings.reference:
+        progress = stage("float network", count)
+        float32 = _float_accuracy(network, real_feed, execution, settings.threads, progress)
+    looked = observed_images(macs, count, settings.observed)
+    stage("observed images", looked)
+    observation = observe(program, network.real, feed, real_feed, looked)
+    layers = describe_layers(network, program, accelerator, execution, observation)
+    return RunDocument(
+        schema_version=SCHEMA_VERSION,
+        model=_model_info(model, network),
+        data=DataInfo(name=dataset.name, split=dataset.split, n=count, sha256=dataset.digest()),
+        quantization=network.info,
+        accelerator=_accelerator_info(accelerator),
+        time_model=MODEL,
+        accuracy=Accuracy(top1=execution.correct / count, correct=execution.correct, n=count, float32=float32),
+        layers=layers,
+        total=total_of(layers, accelerator, settings.frames_per_second),
+        notes=_notes(network),
+        provenance=Provenance(command=command, seed=0, versions=_versions()),
+    )
+
+
+def total_macs(graph: Graph) -> int:
+    """Return the multiply-accumulates of a network for one image."""
+    sizes = (node.op.gemm(graph.inputs_of(node), graph.outputs_of(node)) for node in graph.nodes)
+    return sum(m * k * n * groups for m, k, n, groups in sizes)
+
+
+def _float_accuracy(
+    network: Network, feed: Feed, execution: Execution, threads: int, progress: Progress
+) -> FloatAccuracy:
+    count = execution.n
+    predictions, correct = execute_float(network.real, feed, count, threads=threads, progress=progress)
+    agree = int(np.count_nonzero(predictions == execution.predictions))
+    return FloatAccuracy(top1=correct / count, correct=correct, n=count, agree=agree, source=network.real_source)
+
+
+def _model_info(model: LoadedModel, network: Network) -> ModelInfo:
+    return ModelInfo(
+        name=model.graph.name,
+        source_format=model.source_format,
+        sha256=model.sha256,
+        input_shape=network.integer.input.shape[1:],
+        parameters=sum(tensor.elements for tensor in network.integer.tensors.values() if tensor.constant),
+        quantized_by=network.quantized_by,
+    )
+
+
+def _accelerator_info(accelerator: Accelerator) -> AcceleratorInfo:
+    return AcceleratorInfo(
+        name=accelerator.name,
+        rows=accelerator.rows,
+        cols=accelerator.cols,
+        clock_hz=accelerator.clock_hz,
+        dram_bytes_per_cycle=accelerator.dram_bytes_per_cycle,
+        reduction=str(accelerator.arithmetic.reduction),
+        requantization=accelerator.arithmetic.profile.value,
+    )
+
+
+def _notes(network: Network) -> tuple[str, ...]:
+    notes = []
+    if network.real_source == "dequantized model":
+        notes.append(
+            "The model is stored in integers, so its float network is the dequantized one: its real weights, with no rounding "
+            "between layers."
+        )
+    return tuple(notes)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "hwsim": importlib.metadata.version("hwsim"),
+        "numba": numba.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

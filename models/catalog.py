@@ -1,0 +1,75 @@
+"""The bundled models: where they are and what they were made for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwsim.spec.errors import InputError
+
+FOLDER = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, slots=True)
+class BundledModel:
+    """A model that is part of hwsim.
+
+    Parameters
+    ----------
+    name
+        What ``hwsim run NAME`` takes.
+    path
+        The model file.
+    dataset
+        Name of the data set that it classifies.
+    description
+        One line on the network.
+    """
+
+    name: str
+    path: Path
+    dataset: str
+    description: str
+
+    def recipe(self) -> dict[str, Any]:
+        """Return how the model was made, as written by its training script.
+
+        The keys include ``model_sha256``, ``accuracy`` (``correct``, ``n``), ``seed``, ``training``,
+        ``versions``, ``data`` and ``curve``.
+        """
+        recipe: dict[str, Any] = json.loads(self.path.with_name("recipe.json").read_text("utf-8"))
+        return recipe
+
+
+BUNDLED = (
+    BundledModel(
+        "digits_cnn",
+        FOLDER / "digits_cnn" / "model.onnx",
+        "digits",
+        "three 3x3 convolutions with batch norm and ReLU, two max pools, one fully connected layer; float32",
+    ),
+    BundledModel(
+        "digits_mobilenet",
+        FOLDER / "digits_mobilenet" / "model.onnx",
+        "digits",
+        "three inverted residual blocks (1x1, depthwise 3x3, 1x1) with batch norm and ReLU6; float32",
+    ),
+)
+"""Every bundled model."""
+
+
+def find(name: str) -> BundledModel:
+    """Return the bundled model called `name`.
+
+    Raises
+    ------
+    InputError
+        If there is none; the message lists the names.
+    """
+    for model in BUNDLED:
+        if model.name == name:
+            return model
+    names = ", ".join(model.name for model in BUNDLED)
+    raise InputError(f"bundled model must be one of {names}, not {name!r}")

@@ -1,0 +1,33 @@
+"""What every test folder shares: the data folder, and the skips of tests whose tool is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+_MISSING = {
+    "litert": None
+    if importlib.util.find_spec("ai_edge_litert")
+    else "ai-edge-litert is not installed: pip install 'hwsim[compare]'",
+    "rtl": None if shutil.which("iverilog") else "Icarus Verilog (iverilog) is not installed: apt install iverilog",
+}
+"""Why the tests with a marker cannot run here, by marker."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, reason in _MISSING.items():
+        if reason and item.get_closest_marker(marker):
+            pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of downloaded data sets and models; a test that asks for it is skipped where there is none."""
+    folder = os.environ.get("HWSIM_DATA")
+    if not folder:
+        pytest.skip("HWSIM_DATA is unset: no downloaded data")
+    return Path(folder)

@@ -1,0 +1,55 @@
+"""LiteRT's reference kernels, one input at a time, with every tensor kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+Array = npt.NDArray[Any]
+
+
+class Reference:
+    """A model in LiteRT's interpreter with the reference kernels (the optimised ones are not bit-exact).
+
+    Parameters
+    ----------
+    path
+        The TFLite file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._interpreter = Interpreter(
+            str(path),
+            num_threads=1,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+            experimental_preserve_all_tensors=True,
+        )
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]
+
+    def run(self, image: Array, indices: Iterable[int]) -> dict[int, Array]:
+        """Run one input and return copies of the tensors at `indices`.
+
+        Parameters
+        ----------
+        image
+            ``[1, ...]`` in the model's input type.
+        indices
+            Tensor indices of the file.
+        """
+        assert image.dtype == self._input["dtype"], (image.dtype, self._input["dtype"])
+        self._interpreter.set_tensor(self._input["index"], image)
+        self._interpreter.invoke()
+        return {index: self._interpreter.get_tensor(index) for index in indices}
+
+
+def run_reference(path: Path, inputs: Array, indices: Iterable[int]) -> dict[int, Array]:
+    """Run a batch one by one and return the tensors at `indices` with the batch along axis 0."""
+    reference, wanted = Reference(path), list(indices)
+    results = [reference.run(inputs[i : i + 1], wanted) for i in range(len(inputs))]
+    return {index: np.concatenate([result[index] for result in results]) for index in wanted}
