@@ -27,4 +27,4 @@ def report(
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"]) or "the document"
         raise InputError(f"{document}: not a document of hwsim run: {where}: {problem['msg']}") from None
-    console.print(f"Report: {write_report(parsed, output)}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {write_report(parsed, output)}", highlight=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from hwsim.cli.options import (
@@ -102,10 +103,10 @@ def run(
     _print(document)
     if json is not None:
         write_whole(json, document.to_json(), "--json")
-        console.print(f"JSON: {json}", highlight=False, soft_wrap=True)
+        console.print(f"JSON: {json}", highlight=False)
     if report is not None:
         page = write_report(document, report)
-        console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+        console.print(f"Report: {page}", highlight=False)
 
 
 def _cores() -> int:
@@ -127,17 +128,17 @@ def _image_size(loaded: LoadedModel) -> tuple[int, int] | None:
 
 def _print(document: RunDocument) -> None:
     total, accuracy = document.total, document.accuracy
-    table = Table(title=f"{document.model.name} on {document.accelerator.name}: {document.accelerator.reduction}")
+    title = f"{document.model.name} on {document.accelerator.name}: {document.accelerator.reduction}"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer", no_wrap=True)
-    table.add_column("op", no_wrap=True)
-    for header in ("MACs", "bits w/a", "DRAM", "cycles", "util", "overflow", "SQNR dB"):
+    for header in ("MACs", "bits", "DRAM", "cycles", "overflow", "SQNR"):
         table.add_column(header, justify="right", no_wrap=True)
     for layer in document.layers:
-        bits = f"{layer.weight_bits}/{layer.activation_bits}" if layer.weight_bits else ""
         table.add_row(
-            shorten(layer.name, 22), layer.op, si(layer.macs) if layer.macs else "", bits,
-            bytes_text(layer.dram_bytes.total), grouped(layer.cycles), f"{100 * layer.utilization:.0f} %",
-            _events(layer), f"{layer.sqnr_db:.1f}" if layer.sqnr_db is not None else "",
+            shorten(layer.name, 20), si(layer.macs) if layer.macs else "",
+            f"{layer.weight_bits}/{layer.activation_bits}" if layer.weight_bits else "",
+            bytes_text(layer.dram_bytes.total), grouped(layer.cycles), _events(layer),
+            f"{layer.sqnr_db:.1f}" if layer.sqnr_db is not None else "",
         )  # fmt: skip
     console.print(table)
     console.print(f"accuracy      {_share(accuracy.correct, accuracy.n)}", highlight=False)

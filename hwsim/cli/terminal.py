@@ -17,7 +17,7 @@ from hwsim.sim.execute import Progress as Advance
 from hwsim.sim.run import Stage
 from hwsim.spec import InputError
 
-console = Console(soft_wrap=False)
+console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
 
 EXIT_BAD_INPUT = 2

@@ -63,6 +63,14 @@ def _write_padded(image: Any, channels: Any, stride: Any, subtract: Any, pad: An
 
 
 @jit
+def _add_bias(acc: Any, pixels: Any, width: Any, bias: Any, at: Any) -> None:
+    """Add a bias, padded to vectors, to `pixels` rows of accumulators."""
+    for p in range(pixels):
+        for n in range(width):
+            acc[p * width + n] = np.int32(acc[p * width + n] + bias[at + n])
+
+
+@jit
 def _requantize_block(
     acc: Any, pixels: Any, width: Any, channels: Any, first: Any, padded: Any, multiplier: Any, left: Any, right: Any, real: Any,
     profile: Any, narrow: Any, zero_point: Any, lo: Any, hi: Any, out: Any, out_bytes: Any, item: Any, at: Any, stride: Any,
@@ -101,7 +109,7 @@ def _requantize_block(
 @jit
 def convolve(
     operation: Any, is_depthwise: Any, images: Any, channels_in: Any, geometry: Any, offsets: Any, pairs: Any, groups: Any,
-    channels: Any, subtract: Any, pad: Any, weights: Any, start: Any, lo: Any, hi: Any, spare: Any, multiplier: Any, left: Any,
+    channels: Any, subtract: Any, pad: Any, weights: Any, start: Any, late_bias: Any, lo: Any, hi: Any, spare: Any, multiplier: Any, left: Any,
     right: Any, real: Any, profile: Any, narrow: Any, zero_point: Any, clamp_lo: Any, clamp_hi: Any, out_height: Any,
     out_width: Any, out: Any, out_bytes: Any, item: Any, counts: Any, first_image: Any,
 ) -> None:  # fmt: skip
@@ -109,7 +117,7 @@ def convolve(
 
     images [B, H, W * C]; geometry as in `hwsim.kernels.gather`, with padding at the bottom and right appended; offsets,
     pairs: segments of a window; channels: N of one group; weights, start, multiplier, left, right: packed, each group padded to
-    whole vectors; real: of all channels; out [B * OH * OW * groups * N] flat and its bytes; counts int64 [2, groups * N]: events
+    whole vectors; late_bias: like start, added after the accumulator, or empty; real: of all channels; out [B * OH * OW * groups * N] flat and its bytes; counts int64 [2, groups * N]: events
     above and below, added to; first_image int64 [1]: lowered to the first image with an event.
     """
     vectors = (channels + LANES - 1) // LANES
@@ -139,6 +147,8 @@ def convolve(
                         pixel_stride, offsets, pairs, weights, group * offsets.shape[0] * pairs * 2 * width, vectors, start,
                         group * width, acc, tally, group * width, groups * width, lo, hi, spare,
                     )  # fmt: skip
+                if late_bias.shape[0] > 0:
+                    _add_bias(acc, rows * out_width, width, late_bias, group * width)
                 at = (image * out_height + y) * out_width * per_pixel + group * channels
                 _requantize_block(
                     acc, rows * out_width, width, channels, group * channels, group * width, multiplier, left, right, real,

@@ -59,8 +59,9 @@ def plan_products(
     if bounds.acc_fits(reduction):
         proof = "overflow is possible in the partial sum or the tree, not in the accumulator"
     # One register, one product at a time; register + product stays within an int32 lane.
-    simple = reduction.lanes == 1 and reduction.chain is None and reduction.bias_at is BiasAt.START
+    simple = reduction.lanes == 1 and reduction.chain is None
     in_lane = acc.bits <= 31 and 2 ** (acc.bits - 1) + max(-low, high) * heaviest < INT32
     operation = SATURATE if acc.overflow is Overflow.SATURATE else WRAP
     limit = 2 ** (acc.bits - 1) + (0 if reduction.bias_at is BiasAt.START else int(np.abs(bias).max(initial=0)))
-    return Plan("ordered", proof, operation if simd and not depthwise and simple and in_lane else None, limit)
+    simple = simple and in_lane and limit < INT32
+    return Plan("ordered", proof, operation if simd and not depthwise and simple else None, limit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -52,38 +52,47 @@ def load_model(path_or_name: str | Path) -> LoadedModel:
     InputError
         If there is no such file or name, or the model cannot be used.
     """
-    path = _locate(path_or_name)
+    path, name = _locate(path_or_name)
     source_format = _FORMATS[path.suffix.lower()]
     digest = _sha256(path)
     # Readers are imported on use: the libraries of one format need not be paid for by the other.
     if source_format == "tflite":
         from hwsim.load.tflite import load_tflite
 
-        return LoadedModel(load_tflite(path), path, source_format, digest)
-    from hwsim.load.onnx_float import load_onnx
+        graph = load_tflite(path)
+    else:
+        from hwsim.load.onnx_float import load_onnx
 
-    return LoadedModel(load_onnx(path), path, source_format, digest)
+        graph = load_onnx(path)
+    return LoadedModel(replace(graph, name=name), path, source_format, digest)
 
 
-def _locate(path_or_name: str | Path) -> Path:
+def _locate(path_or_name: str | Path) -> tuple[Path, str]:
+    """Return the file and the name of the network: the bundled model's, or that of the file."""
     path = Path(path_or_name)
     if path.suffix.lower() in _FORMATS:
-        return path
+        return path, path.stem
     if path.parent == Path() and not path.suffix and not path.exists():
         from hwsim.models.catalog import find
 
         try:
-            return find(str(path_or_name)).path
+            bundled = find(str(path_or_name))
+            return bundled.path, bundled.name
         except InputError as error:
-            raise InputError(f"model must be a file ending in {' or '.join(_FORMATS)}, or a bundled model: "
-                             f"{error}") from None
-    raise InputError(f"model must be a file ending in {' or '.join(_FORMATS)}, or the name of a bundled model, "
-                     f"not {str(path_or_name)!r}")
+            raise InputError(
+                f"model must be a file ending in {' or '.join(_FORMATS)}, or a bundled model: {error}"
+            ) from None
+    raise InputError(
+        f"model must be a file ending in {' or '.join(_FORMATS)}, or the name of a bundled model, "
+        f"not {str(path_or_name)!r}"
+    )
 
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"model must be a readable file, not {str(path)!r}: a folder or a device")
         with path.open("rb") as stream:
             while chunk := stream.read(HASH_CHUNK_BYTES):
                 digest.update(chunk)

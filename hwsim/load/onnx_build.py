@@ -12,7 +12,7 @@ from hwsim.graph import Array, Node, Operator, Tensor
 from hwsim.load.onnx_tensors import finite_float32
 from hwsim.spec import require
 
-MAX_ELEMENTS = 2**31
+MAX_ELEMENTS = 2**29
 """Elements that a tensor may have for one image; more is a damaged or hostile file."""
 
 
@@ -27,6 +27,10 @@ class Constant:
     def shape(self) -> tuple[int, ...]:
         """Its shape."""
         return self.data.shape
+
+    def real(self) -> Array:
+        """Return the values as float32 in float64, so that what follows is rounded once; they must be finite."""
+        return finite_float32(self.data, f"tensor {self.name!r}").astype(np.float64)
 
 
 @dataclass(frozen=True)

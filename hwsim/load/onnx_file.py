@@ -9,18 +9,28 @@ import stat
 from pathlib import Path
 
 import onnx
-from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped, unused-ignore]
-from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped, unused-ignore]
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
 
 from hwsim.spec import InputError, require
 
 MAX_FILE_BYTES = 2**31 - 1
 """Protobuf cannot hold more in one message; larger models keep their weights in files beside it."""
 
-_QUANTIZED = frozenset({
-    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger",
-    "Quant", "IntQuant", "FloatQuant", "BipolarQuant", "Trunc",
-})
+_QUANTIZED = frozenset(
+    {
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "ConvInteger",
+        "MatMulInteger",
+        "Quant",
+        "IntQuant",
+        "FloatQuant",
+        "BipolarQuant",
+        "Trunc",
+    }
+)
 _STANDARD_DOMAINS = ("", "ai.onnx")
 
 
@@ -101,21 +111,31 @@ def _check_text(message: Message) -> None:
 def _check_operators(graph: onnx.GraphProto, supported: frozenset[str]) -> None:
     for node in graph.node:
         if node.op_type in _QUANTIZED or node.op_type.startswith("QLinear"):
-            raise InputError(f"quantized ONNX is not supported yet: node {node_label(node)} uses {node.op_type}; "
-                             "give a float ONNX or an int8 TFLite model")
+            raise InputError(
+                f"quantized ONNX is not supported yet: node {node_label(node)} uses {node.op_type}; "
+                "give a float ONNX or an int8 TFLite model"
+            )
     for node in graph.node:
         standard = node.domain in _STANDARD_DOMAINS
         operator = node.op_type if standard else f"{node.domain}.{node.op_type}"
-        require(standard and operator in supported, f"node {node_label(node)}: operator",
-                f"one of {', '.join(sorted(supported))}", operator)
+        require(
+            standard and operator in supported,
+            f"node {node_label(node)}: operator",
+            f"one of {', '.join(sorted(supported))}",
+            operator,
+        )
 
 
 def _check_order(graph: onnx.GraphProto) -> None:
     known = {""} | {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
     for node in graph.node:
         for name in node.input:
-            require(name in known, f"node {node_label(node)} ({node.op_type}): input",
-                    "an initializer, the graph's input or the output of an earlier node", repr(name))
+            require(
+                name in known,
+                f"node {node_label(node)} ({node.op_type}): input",
+                "an initializer, the graph's input or the output of an earlier node",
+                repr(name),
+            )
         known.update(node.output)
     for value in graph.output:
         require(value.name in known, "output", "written by a node", repr(value.name))

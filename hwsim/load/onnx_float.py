@@ -36,8 +36,8 @@ def load_onnx(path: str | Path) -> Graph:
     """Read a float ONNX model, operator sets 7 and newer.
 
     Images become NHWC; an output that is an image is NHWC, too. Batch norm, biases and ReLUs are merged into the layers
-    before them. Nodes keep ONNX's names, or take that of their output. Nothing in the file is executed; external data are
-    read from the model's own folder only.
+    before them. Nodes keep ONNX's names, or take that of their output. Nothing in the file is executed; external data
+    are read from the model's own folder only.
 
     Parameters
     ----------
@@ -93,14 +93,20 @@ class _Import:
 
     def _enter(self, build: Builder) -> str:
         given = [value for value in self._model.graph.input if value.name not in self._values]
-        require(len(given) == 1, "inputs", "exactly one tensor that is not an initializer", [value.name for value in given])
+        require(
+            len(given) == 1, "inputs", "exactly one tensor that is not an initializer", [value.name for value in given]
+        )
         name, kind = given[0].name, given[0].type.tensor_type
         where = f"input {name!r}"
         require(kind.elem_type in _FLOATS, f"{where}: element type", "float", kind.elem_type)
         sizes = [dim.dim_value for dim in kind.shape.dim]
         require(len(sizes) >= 2, f"{where}: shape", "[batch, ...] with at least 2 axes", sizes)
-        require(min(sizes[1:]) >= 1, f"{where}: shape", "fixed except for the batch", [
-            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in kind.shape.dim])
+        require(
+            min(sizes[1:]) >= 1,
+            f"{where}: shape",
+            "fixed except for the batch",
+            [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in kind.shape.dim],
+        )
         self._batch = max(sizes[0], 1)
         shape = (1, *sizes[1:])
         image = len(shape) == 4 and not _channels_last(self._model.graph, name)
@@ -177,6 +183,10 @@ def _numbers(key: str, text: str, channels: int) -> tuple[float, ...]:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
         values = ()
-    require(len(values) in (1, channels) and all(math.isfinite(value) for value in values), f"metadata {key}",
-            f"1 or {channels} finite numbers with commas between", repr(text[:80]))
+    require(
+        len(values) in (1, channels) and all(math.isfinite(value) for value in values),
+        f"metadata {key}",
+        f"1 or {channels} finite numbers with commas between",
+        repr(text[:80]),
+    )
     return values

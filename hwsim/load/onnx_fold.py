@@ -26,7 +26,9 @@ LARGE = SMALL**2
 """Elements that small constants may broadcast to."""
 
 _SHAPE_READERS = frozenset({"Shape", "Size"})
-_UNARY = frozenset({"Cast", "Floor", "Identity", "Neg", "Reshape", "Slice", "Sqrt", "Squeeze", "Transpose", "Unsqueeze"})
+_UNARY = frozenset(
+    {"Cast", "Floor", "Identity", "Neg", "Reshape", "Slice", "Sqrt", "Squeeze", "Transpose", "Unsqueeze"}
+)
 _BROADCASTING = frozenset({"Add", "Div", "Equal", "Mul", "Sub", "Where"})
 _COMBINING = frozenset({"Concat", "Gather", "ReduceProd"})
 
@@ -78,8 +80,12 @@ def _shape(call: Call) -> Array:
 
 def _filled(call: Call, folder: Path) -> Array:
     shape = [int(size) for size in call.constant(0).data.reshape(-1)]
-    require(all(size >= 0 for size in shape) and math.prod(shape) <= LARGE, "shape",
-            f"of 0 or more in each direction and at most {LARGE} elements in all", shape)
+    require(
+        all(size >= 0 for size in shape) and math.prod(shape) <= LARGE,
+        "shape",
+        f"of 0 or more in each direction and at most {LARGE} elements in all",
+        shape,
+    )
     given = call.attribute("value")
     fill = np.zeros(1, np.float32) if given is None else decode(given, folder)
     require(fill.size == 1, "value", "one element", fill.size)
@@ -88,8 +94,11 @@ def _filled(call: Call, folder: Path) -> Array:
 
 def _computed(call: Call) -> Array:
     operator = call.proto.op_type
-    arrays = {name: value.data for name, value in zip(call.proto.input, call.inputs, strict=True)
-              if isinstance(value, Constant)}
+    arrays = {
+        name: value.data
+        for name, value in zip(call.proto.input, call.inputs, strict=True)
+        if isinstance(value, Constant)
+    }
     _check_size(operator, list(arrays.values()))
     graph = onnx.helper.make_graph(
         [call.proto], "fold", [onnx.ValueInfoProto(name=name) for name in arrays],
@@ -114,5 +123,7 @@ def _check_size(operator: str, arrays: list[Array]) -> None:
         try:
             size = math.prod(np.broadcast_shapes(*(array.shape for array in arrays)))
         except ValueError:
-            raise InputError(f"inputs must have shapes that broadcast, not {[array.shape for array in arrays]}") from None
+            raise InputError(
+                f"inputs must have shapes that broadcast, not {[array.shape for array in arrays]}"
+            ) from None
         require(size <= max(largest, LARGE), "result", f"of at most {max(largest, LARGE)} elements", size)

@@ -37,8 +37,12 @@ def as_image(build: Builder, feature: Feature) -> Feature:
     """Return a 4-D feature in NHWC."""
     if feature.image:
         return feature
-    require(len(feature.shape) == 4, "input", "a 4-D image [N, C, H, W] (1-D and 3-D windows are not supported)",
-            f"of shape {list(feature.shape)}")
+    require(
+        len(feature.shape) == 4,
+        "input",
+        "a 4-D image [N, C, H, W] (1-D and 3-D windows are not supported)",
+        f"of shape {list(feature.shape)}",
+    )
     return Feature(move(build, feature.tensor, TO_NHWC), feature.shape, image=True)
 
 
@@ -56,8 +60,12 @@ def unify(build: Builder, features: Sequence[Feature]) -> list[Feature]:
 def beside(constant: Constant, feature: Feature) -> Array:
     """Return a constant with the feature's rank and layout, for broadcasting."""
     rank = len(feature.shape)
-    require(constant.data.ndim <= rank, f"constant {constant.name!r}", f"of at most {rank} axes",
-            f"of shape {list(constant.shape)}")
+    require(
+        constant.data.ndim <= rank,
+        f"constant {constant.name!r}",
+        f"of at most {rank} axes",
+        f"of shape {list(constant.shape)}",
+    )
     data = constant.data.reshape((1,) * (rank - constant.data.ndim) + constant.shape)
     return data.transpose(TO_NHWC) if feature.image else data
 
@@ -109,7 +117,8 @@ def through_flatten(build: Builder, tensor: str, weights: Array) -> tuple[str, A
     Returns
     -------
     tuple
-        An earlier tensor whose row-major elements are the layer's input in another order, and the weights in that order.
+        An earlier tensor whose row-major elements are the layer's input in another order, and the weights in that
+        order.
     """
     before = build.writer(tensor)
     if before is not None and isinstance(before.op, Reshape):

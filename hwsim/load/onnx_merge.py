@@ -52,7 +52,8 @@ def merge(tensors: Tensors, nodes: Sequence[Node], outputs: Sequence[str]) -> li
     """
     reads = Counter(outputs) + Counter(name for node in nodes for name in node.inputs)
     kept: dict[str, Node] = {}  # by output
-    for node in nodes:
+    for following in nodes:
+        node = following
         while (found := _first(tensors, kept, reads, node)) is not None:
             writer, node = found
             # Moving the writer down to its only reader keeps the order of execution.

@@ -119,8 +119,12 @@ def _target(call: Call, shape: tuple[int, ...], wanted: tuple[int, ...]) -> tupl
     known = math.prod(size for size in target if size != -1)
     if target.count(-1) == 1 and known > 0 and elements % known == 0:
         target[target.index(-1)] = elements // known
-    require(min(target, default=0) >= 1 and math.prod(target) == elements, "shape",
-            f"a split of {list(shape)} (batch 1)", list(wanted))
+    require(
+        min(target, default=0) >= 1 and math.prod(target) == elements,
+        "shape",
+        f"a split of {list(shape)} (batch 1)",
+        list(wanted),
+    )
     return tuple(target)
 
 

@@ -6,11 +6,9 @@ import math
 
 import numpy as np
 
-from hwsim.graph import Array
 from hwsim.load.onnx_build import Constant, Feature
 from hwsim.load.onnx_call import Call
 from hwsim.load.onnx_layout import beside, stored_axis, unify
-from hwsim.load.onnx_tensors import finite_float32
 from hwsim.ops import Activation, Add, Lookup, Mul, Rectify, Softmax
 from hwsim.spec import InputError, require
 
@@ -53,7 +51,9 @@ def clip(call: Call) -> Feature:
 def hard_sigmoid(call: Call) -> Feature:
     """Apply ``clip(x / 6 + 0.5, 0, 1)``, the form that MobileNetV3 uses."""
     alpha, beta = call.number("alpha", 0.2), call.number("beta", 0.5)
-    require(abs(alpha - 1 / 6) < SIXTH_TOLERANCE and beta == 0.5, "alpha and beta", "1/6 and 0.5", f"{alpha:g} and {beta:g}")
+    require(
+        abs(alpha - 1 / 6) < SIXTH_TOLERANCE and beta == 0.5, "alpha and beta", "1/6 and 0.5", f"{alpha:g} and {beta:g}"
+    )
     return _lookup(call, "hard-sigmoid")
 
 
@@ -84,12 +84,12 @@ def mul(call: Call) -> Feature:
 
 def sub(call: Call) -> Feature:
     """Subtract a constant."""
-    return _with_constant(call, Add(), call.feature(0), Constant(call.constant(1).name, -_real(call, 1)))
+    return _with_constant(call, Add(), call.feature(0), Constant(call.constant(1).name, -call.constant(1).real()))
 
 
 def div(call: Call) -> Feature:
     """Divide by a constant."""
-    divisor = _real(call, 1)
+    divisor = call.constant(1).real()
     require(bool(divisor.all()), "divisor", "other than 0", 0)
     return _with_constant(call, Mul(), call.feature(0), Constant(call.constant(1).name, 1 / divisor))
 
@@ -101,9 +101,11 @@ def batch_normalization(call: Call) -> Feature:
     feature = call.feature(0)
     require(len(feature.shape) >= 2, "input", "[batch, channels, ...]", f"of shape {list(feature.shape)}")
     channels = feature.shape[1]
-    gamma, beta, mean, variance = (_real(call, index) for index in range(1, 5))
+    gamma, beta, mean, variance = (call.constant(index).real() for index in range(1, 5))
     for name, values in zip(("scale", "B", "input_mean", "input_var"), (gamma, beta, mean, variance), strict=True):
-        require(values.shape == (channels,), name, f"{channels} numbers, one per channel", f"of shape {list(values.shape)}")
+        require(
+            values.shape == (channels,), name, f"{channels} numbers, one per channel", f"of shape {list(values.shape)}"
+        )
     spread = variance + call.number("epsilon", 1e-5)
     require(bool((spread > 0).all()), "input_var + epsilon", "positive", spread.min())
     factor = gamma / np.sqrt(spread)
@@ -123,8 +125,12 @@ def softmax(call: Call) -> Feature:
     axis = call.integer("axis", -1 if call.opset >= 13 else 1)
     if call.opset < 13:
         # Older operator sets normalize over all axes from this one on.
-        require(0 < axis % rank and math.prod(feature.shape[axis % rank + 1 :]) == 1, "axis",
-                "one after which all have size 1, before opset 13", axis)
+        require(
+            axis % rank > 0 and math.prod(feature.shape[axis % rank + 1 :]) == 1,
+            "axis",
+            "one after which all have size 1, before opset 13",
+            axis,
+        )
     return call.emit(Softmax(stored_axis(feature, axis)), [feature.tensor], feature.image)
 
 
@@ -136,11 +142,6 @@ def _rectify(call: Call, activation: Activation) -> Feature:
 def _lookup(call: Call, function: str) -> Feature:
     feature = call.feature(0)
     return call.emit(Lookup(function), [feature.tensor], feature.image)
-
-
-def _real(call: Call, index: int) -> Array:
-    constant = call.constant(index)
-    return finite_float32(constant.data, f"tensor {constant.name!r}").astype(np.float64)
 
 
 def _combine(call: Call, op: Add | Mul) -> Feature:

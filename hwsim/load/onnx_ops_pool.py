@@ -77,14 +77,18 @@ def resize(call: Call) -> Feature:
     require(mode == "nearest", "mode", "nearest", mode)
     size, scales = _resized(call, image)
     require(min(size) >= 1, "size", "1 or more in both directions", list(size))
-    require(math.prod(size) * image.shape[1] <= MAX_ELEMENTS, "output shape", f"of at most {MAX_ELEMENTS} elements", size)
+    require(
+        math.prod(size) * image.shape[1] <= MAX_ELEMENTS, "output shape", f"of at most {MAX_ELEMENTS} elements", size
+    )
     wanted = [_pixels(call, image.shape[axis + 2], size[axis], scales[axis]) for axis in (0, 1)]
     for align, half in ((False, False), (False, True), (True, False)):
         op = ResizeNearest(size, align_corners=align, half_pixel_centers=half)
         if all(np.array_equal(*pair) for pair in zip(_picked(op, image.shape[2:]), wanted, strict=True)):
             return call.emit(op, [image.tensor], image=True)
-    raise InputError("coordinate_transformation_mode and nearest_mode must pick the pixels of a nearest-neighbour resize "
-                     "of TFLite (for example asymmetric with floor), not others")
+    raise InputError(
+        "coordinate_transformation_mode and nearest_mode must pick the pixels of a nearest-neighbour resize "
+        "of TFLite (for example asymmetric with floor), not others"
+    )
 
 
 def _kernel(call: Call) -> tuple[int, int]:
@@ -98,8 +102,12 @@ def _resized(call: Call, image: Feature) -> tuple[tuple[int, int], tuple[float, 
     sizes = call.integers("sizes", 3) if call.opset >= 11 else None
     if sizes:
         full = _on_axes(call, sizes, image.shape)
-        require(full[:2] == image.shape[:2] or full[:2] == (call.batch, image.shape[1]), "sizes",
-                f"without a change of batch and channels, {list(image.shape[:2])}", list(sizes))
+        require(
+            full[:2] == image.shape[:2] or full[:2] == (call.batch, image.shape[1]),
+            "sizes",
+            f"without a change of batch and channels, {list(image.shape[:2])}",
+            list(sizes),
+        )
         height, width = int(full[2]), int(full[3])
         return (height, width), (height / image.shape[2], width / image.shape[3])
     scales = call.optional_constant(2 if call.opset >= 11 else 1)
@@ -114,8 +122,12 @@ def _resized(call: Call, image: Feature) -> tuple[tuple[int, int], tuple[float, 
 def _on_axes(call: Call, values: Sequence[float], full: Sequence[float]) -> tuple[float, ...]:
     """Return `full` with the values that are given put on their axes."""
     axes = call.attribute("axes") or range(len(full))
-    require(len(values) == len(axes) and all(-4 <= axis < 4 for axis in axes), "scales or sizes", "one for each axis",
-            list(values))
+    require(
+        len(values) == len(axes) and all(-4 <= axis < 4 for axis in axes),
+        "scales or sizes",
+        "one for each axis",
+        list(values),
+    )
     result = list(full)
     for axis, value in zip(axes, values, strict=True):
         result[axis] = value
@@ -127,7 +139,9 @@ def _pixels(call: Call, size: int, resized: int, scale: float) -> Array:
     # Before operator set 11 there was one way.
     coordinates = call.text("coordinate_transformation_mode", "half_pixel") if call.opset >= 11 else "asymmetric"
     rounding = call.text("nearest_mode", "round_prefer_floor") if call.opset >= 11 else "floor"
-    require(coordinates in _COORDINATES, "coordinate_transformation_mode", f"one of {', '.join(_COORDINATES)}", coordinates)
+    require(
+        coordinates in _COORDINATES, "coordinate_transformation_mode", f"one of {', '.join(_COORDINATES)}", coordinates
+    )
     require(rounding in _ROUNDINGS, "nearest_mode", f"one of {', '.join(_ROUNDINGS)}", rounding)
     position = np.arange(resized, dtype=np.float64)
     if coordinates == "asymmetric":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwsim.graph import Array
 from hwsim.load.onnx_build import Constant, Feature
 from hwsim.load.onnx_call import Call
 from hwsim.load.onnx_layout import as_image, as_plain, through_flatten
@@ -19,10 +18,18 @@ def conv(call: Call) -> Feature:
     require(weights.data.ndim == 4, "weights", "[O, C / group, KH, KW]", f"of shape {list(weights.shape)}")
     outputs, depth, *kernel = weights.shape
     group, channels = call.integer("group", 1), image.shape[1]
-    require(call.pair("kernel_shape", (kernel[0], kernel[1])) == tuple(kernel), "kernel_shape",
-            f"the weights' {kernel}", call.attribute("kernel_shape"))
-    require(group >= 1 and depth * group == channels and outputs % group == 0, "group",
-            f"such that weights {list(weights.shape)} fit {channels} input channels", group)
+    require(
+        call.pair("kernel_shape", (kernel[0], kernel[1])) == tuple(kernel),
+        "kernel_shape",
+        f"the weights' {kernel}",
+        call.attribute("kernel_shape"),
+    )
+    require(
+        group >= 1 and depth * group == channels and outputs % group == 0,
+        "group",
+        f"such that weights {list(weights.shape)} fit {channels} input channels",
+        group,
+    )
     window = window_of(call, (kernel[0], kernel[1]), image.shape[2:])
     if group == channels > 1:
         names = [image.tensor, call.build.constant(weights.name, weights.data.transpose(1, 2, 3, 0))]
@@ -37,16 +44,20 @@ def gemm(call: Call) -> Feature:
     alpha, beta = call.number("alpha", 1.0), call.number("beta", 1.0)
     matrix = call.constant(1)
     require(matrix.data.ndim == 2, "B", "a matrix", f"of shape {list(matrix.shape)}")
-    weights = matrix.data if call.integer("transB", 0) else matrix.data.T
-    scaled = weights if alpha == 1.0 else weights * np.float64(alpha)
+    weights = matrix.real() if call.integer("transB", 0) else matrix.real().T
+    scaled = Constant(matrix.name, weights * alpha)
     term = call.optional_constant(2)
     if term is None:
-        return _fully_connected(call, Constant(matrix.name, scaled), None)
+        return _fully_connected(call, scaled, None)
     outputs = weights.shape[0]
-    require(term.shape in ((), (1,), (1, 1), (outputs,), (1, outputs)), "C", f"a row of {outputs} numbers",
-            f"of shape {list(term.shape)}")
-    bias = np.broadcast_to(term.data.reshape(-1), (outputs,)) * np.float64(beta)
-    return _fully_connected(call, Constant(matrix.name, scaled), Constant(term.name, bias))
+    require(
+        term.shape in ((), (1,), (1, 1), (outputs,), (1, outputs)),
+        "C",
+        f"a row of {outputs} numbers",
+        f"of shape {list(term.shape)}",
+    )
+    bias = np.broadcast_to(term.real().reshape(-1), (outputs,)) * beta
+    return _fully_connected(call, scaled, Constant(term.name, bias))
 
 
 def matmul(call: Call) -> Feature:
@@ -58,8 +69,12 @@ def matmul(call: Call) -> Feature:
 
 def _fully_connected(call: Call, weights: Constant, bias: Constant | None) -> Feature:
     rows = as_plain(call.build, call.feature(0))
-    require(len(rows.shape) == 2 and rows.shape[1] == weights.shape[1], "left side",
-            f"[batch, {weights.shape[1]}] for weights of {weights.shape[1]} inputs", f"of shape {list(rows.shape)}")
+    require(
+        len(rows.shape) == 2 and rows.shape[1] == weights.shape[1],
+        "left side",
+        f"[batch, {weights.shape[1]}] for weights of {weights.shape[1]} inputs",
+        f"of shape {list(rows.shape)}",
+    )
     source, matrix = through_flatten(call.build, rows.tensor, weights.data)
     names = [source, call.build.constant(weights.name, matrix)]
     if bias is not None:
@@ -71,6 +86,7 @@ def _bias(call: Call, outputs: int) -> list[str]:
     bias = call.optional_constant(2)
     if bias is None:
         return []
-    require(bias.shape == (outputs,), "bias", f"{outputs} numbers, one per output channel", f"of shape {list(bias.shape)}")
-    data: Array = bias.data
-    return [call.build.constant(bias.name, data)]
+    require(
+        bias.shape == (outputs,), "bias", f"{outputs} numbers, one per output channel", f"of shape {list(bias.shape)}"
+    )
+    return [call.build.constant(bias.name, bias.data)]

@@ -14,8 +14,21 @@ from hwsim.spec import InputError, require
 
 _TYPES = frozenset(
     getattr(onnx.TensorProto, name)
-    for name in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE", "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16",
-                 "UINT32", "UINT64")
+    for name in (
+        "FLOAT",
+        "FLOAT16",
+        "BFLOAT16",
+        "DOUBLE",
+        "BOOL",
+        "INT8",
+        "INT16",
+        "INT32",
+        "INT64",
+        "UINT8",
+        "UINT16",
+        "UINT32",
+        "UINT64",
+    )
 )
 
 
@@ -27,7 +40,7 @@ def decode(tensor: onnx.TensorProto, folder: Path) -> Array:
     tensor
         Dense; stored in the message or in a file of `folder`. Loading external data changes the message.
     folder
-        Where the model lies. ONNX's own loader refuses locations that leave it: absolute paths, ``..`` and links.
+        Where the model lies. Locations that leave it are refused: absolute paths, ``..`` and links.
 
     Raises
     ------
@@ -42,15 +55,23 @@ def decode(tensor: onnx.TensorProto, folder: Path) -> Array:
     size_bytes = count * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     try:
         if uses_external_data(tensor):
-            given = ExternalDataInfo(tensor).length
-            require(given in (None, size_bytes), f"{where}: external length", f"{size_bytes} bytes for {list(shape)}",
-                    given)
+            info = ExternalDataInfo(tensor)
+            inside = (folder / info.location).resolve().is_relative_to(folder.resolve())
+            require(inside, f"{where}: external data", "in the model's folder", repr(info.location))
+            given = info.length
+            require(
+                given in (None, size_bytes), f"{where}: external length", f"{size_bytes} bytes for {list(shape)}", given
+            )
             # Without a length the loader would read to the end of the file, however long that is.
             tensor.external_data.add(key="length", value=str(size_bytes))
             load_external_data_for_tensor(tensor, str(folder))
         if tensor.HasField("raw_data"):
-            require(len(tensor.raw_data) == size_bytes, f"{where}: data", f"{size_bytes} bytes for {list(shape)}",
-                    len(tensor.raw_data))
+            require(
+                len(tensor.raw_data) == size_bytes,
+                f"{where}: data",
+                f"{size_bytes} bytes for {list(shape)}",
+                len(tensor.raw_data),
+            )
         else:
             stored = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type)))
             require(stored == count, f"{where}: data", f"{count} elements for {list(shape)}", stored)

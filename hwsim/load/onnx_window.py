@@ -8,6 +8,9 @@ from hwsim.load.onnx_call import Call
 from hwsim.ops import Padding, Window
 from hwsim.spec import require
 
+MAX_STEP = 65535
+"""Largest stride or dilation: more than any image has, and addresses still fit 64 bits."""
+
 _AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 
@@ -18,15 +21,23 @@ def window_of(call: Call, kernel: tuple[int, int], image: Sequence[int]) -> Wind
     """
     require(min(kernel) >= 1, "kernel_shape", "1 or more in both directions", list(kernel))
     stride, dilation = call.pair("strides"), call.pair("dilations")
+    for name, steps in (("strides", stride), ("dilations", dilation)):
+        require(all(1 <= step <= MAX_STEP for step in steps), name, f"from 1 to {MAX_STEP}", list(steps))
     window = Window(kernel, stride, dilation, _padding(call, kernel, image, stride, dilation))
     if not call.integer("ceil_mode", 0):
         return window
     extra = overhang(window, image)
     counted = call.proto.op_type == "AveragePool" and call.integer("count_include_pad", 0)
-    require(not (counted and any(extra)), "ceil_mode", "0 with count_include_pad where a window reaches over the edge", 1)
+    require(
+        not (counted and any(extra)), "ceil_mode", "0 with count_include_pad where a window reaches over the edge", 1
+    )
     padding = window.padding
-    return Window(kernel, stride, dilation, Padding(padding.top, padding.bottom + extra[0], padding.left,
-                                                    padding.right + extra[1]))
+    return Window(
+        kernel,
+        stride,
+        dilation,
+        Padding(padding.top, padding.bottom + extra[0], padding.left, padding.right + extra[1]),
+    )
 
 
 def overhang(window: Window, image: Sequence[int]) -> tuple[int, int]:
@@ -53,7 +64,10 @@ def _padding(
     pads = call.attribute("pads")
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         require(not pads or not any(pads), "pads", f"left out with auto_pad={auto}", pads)
-        require(min(stride) >= 1, "strides", "1 or more", list(stride))
+        for size, taps, step, spread in zip(image, kernel, stride, dilation, strict=True):
+            unread = size - (-(-size // step) - 1) * step - (taps - 1) * spread - 1
+            # TensorFlow pads nothing then, ONNX Runtime crops on both sides, ONNX's text allows both.
+            require(unread < 2, "auto_pad", "NOTSET where the stride leaves out two or more lines at the edge", auto)
         return Padding.same(image, kernel, stride, dilation, extra_first=auto == "SAME_LOWER")
     if auto == "VALID" or not pads:
         return Padding()

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+import stat
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from hwsim.graph import Graph, Node, Tensor
+from hwsim.load.tflite_call import Call
+from hwsim.load.tflite_checks import check_bias, check_channel_axis, check_types
 from hwsim.load.tflite_file import OPTIONAL, StoredModel, StoredOperator, read_model
 from hwsim.load.tflite_fold import FOLDERS, Constants
-from hwsim.load.tflite_ops import IMPORTERS, Call, Importer
-from hwsim.load.tflite_tensors import activation, bias, weights
+from hwsim.load.tflite_ops import IMPORTERS, Importer
+from hwsim.load.tflite_tensors import activation
 from hwsim.spec import InputError, require
 
 MAX_FILE_BYTES = 512 << 20
 """Largest file that is read."""
-
-BIAS_SCALE_TOLERANCE = 0.02
-"""How far, in output steps, a bias scale may be from input scale times weight scale (as LiteRT's Prepare has it)."""
 
 CONSTANT_BYTES_PER_FILE_BYTE = 8
 CONSTANT_BYTES_BASE = 1 << 20
 """Bound on what constants take in memory: int64 from int32 biases and float32 from float16 double, sharing adds."""
 
 _T = TypeVar("_T")
-
-_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
 
 def load_tflite(path: str | Path) -> Graph:
@@ -72,9 +68,12 @@ def tensor_indices(path: str | Path) -> dict[str, int]:
 def _parse(path: str | Path, use: Callable[[StoredModel, int], _T]) -> _T:
     """Read a file and make something of it: the one place that turns what a damaged file causes into `InputError`."""
     try:
-        with open(path, "rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
-        require(len(content) <= MAX_FILE_BYTES, "file size", f"at most {MAX_FILE_BYTES} bytes", "more")
+        path = Path(path)
+        status = path.stat()
+        require(stat.S_ISREG(status.st_mode), "model", "a regular file", "a folder or a device")
+        require(status.st_size <= MAX_FILE_BYTES, "file size", f"at most {MAX_FILE_BYTES} bytes", status.st_size)
+        with path.open("rb") as stream:
+            content = stream.read(status.st_size)
         return use(read_model(content), len(content))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -123,24 +122,34 @@ class _Import:
             return
         importer = next((importer for importer in IMPORTERS if importer.code == operator.code), None)
         if importer is None:
-            names = sorted({known.code for known in (*IMPORTERS, *FOLDERS)})
+            names = sorted({known.code for known in IMPORTERS} | {known.code for known in FOLDERS})
             raise InputError(f"uses operator {operator.code}, which is not supported; supported are {', '.join(names)}")
         require(len(operator.outputs) == 1, "outputs", "exactly one tensor", len(operator.outputs))
         inputs = self._operands(operator, importer)
         stored = self._model.tensors[operator.outputs[0]]
         output = activation(stored)
-        _check_types(operator.code, inputs, output)
+        check_types(operator.code, inputs, output)
         if importer.weighted:
-            _check_channel_axis(inputs[1], importer)
-            self._check_bias(operator, inputs, output)
-        made = importer.make(Call(
-            operator, inputs, self._model.tensors[self._model.inputs[0]].shape[0], output.shape,
-            lambda i: self._constants.integers(_operand(operator, i)),
-            lambda i: self._constants.real(_operand(operator, i)),
-        ))
+            check_channel_axis(inputs[1], importer.channel_axis)
+            if len(inputs) == 3:
+                check_bias(self._model.tensors[operator.inputs[2]], inputs, output)
+        made = importer.make(
+            Call(
+                operator,
+                inputs,
+                self._model.tensors[self._model.inputs[0]].shape[0],
+                output.shape,
+                lambda i: self._constants.integers(_operand(operator, i)),
+                lambda i: self._constants.real(_operand(operator, i)),
+            )
+        )
         inferred = made.infer(inputs)[0]
-        require(tuple(inferred) == output.shape, f"{stored}: shape",
-                f"{list(inferred)}, which its operator yields for a batch of 1", list(output.shape))
+        require(
+            tuple(inferred) == output.shape,
+            f"{stored}: shape",
+            f"{list(inferred)}, which its operator yields for a batch of 1",
+            list(output.shape),
+        )
         self._tensors[stored.index] = output
         self._nodes.append(Node(output.name, made, tuple(tensor.name for tensor in inputs), (output.name,)))
 
@@ -149,8 +158,12 @@ class _Import:
         if importer.weighted and indices[2:] == (OPTIONAL,):
             indices = indices[:2]
         least = 2 if importer.weighted else (importer.operands or 1)
-        require(len(indices) >= least and OPTIONAL not in indices, "operands", f"{least} or more tensors",
-                list(operator.inputs))
+        require(
+            len(indices) >= least and OPTIONAL not in indices,
+            "operands",
+            f"{least} or more tensors",
+            list(operator.inputs),
+        )
         tensors = [self._operand_tensor(index, importer.weighted and place == 2) for place, index in enumerate(indices)]
         if importer.weighted:
             if not all(tensor.constant for tensor in tensors[1:]):
@@ -172,54 +185,15 @@ class _Import:
     def _real_weights(self, weight: Tensor) -> Tensor:
         """Return weights as float32, for a layer that computes in float with weights stored in few bits."""
         if any(weight.name in node.inputs for node in self._nodes):
-            raise InputError(f"tensor {weight.name!r} must be the weights of float layers or of integer layers, not both")
+            raise InputError(
+                f"tensor {weight.name!r} must be the weights of float layers or of integer layers, not both"
+            )
         self._constants.charge(4 * weight.elements)
         return Tensor(weight.name, weight.shape, None, weight.real())
 
-    def _check_bias(self, operator: StoredOperator, inputs: list[Tensor], output: Tensor) -> None:
-        """Refuse a bias whose stored scale is not input scale times weight scale; a file may leave that scale out."""
-        if len(inputs) < 3 or output.quantization is None:
-            return
-        stored = self._model.tensors[operator.inputs[2]]
-        source, weight = inputs[0].quantization, inputs[1].quantization
-        assert source is not None and weight is not None
-        product = source.scale * np.atleast_1d(weight.scale)
-        require(not stored.zero_point.any(), f"{stored}: zero point", "0 for a bias", stored.zero_point)
-        if stored.scale.size not in (1, product.size):
-            require(stored.scale.size == 0, f"{stored}: scales", f"1 or {product.size}", stored.scale.size)
-            return
-        scale = stored.scale.astype(np.float64)
-        # Written so that a NaN fails.
-        wrong = ~(np.abs(product - scale) / output.quantization.scale <= BIAS_SCALE_TOLERANCE)
-        if wrong.any():
-            channel = int(np.argmax(wrong))
-            raise InputError(f"{stored}: scale must be input scale times weight scale, {product[channel]:.6g} in channel "
-                             f"{channel}, not {np.broadcast_to(scale, product.shape)[channel]:.6g}")
-
 
 def _operand(operator: StoredOperator, place: int) -> int:
-    require(place < len(operator.inputs) and operator.inputs[place] != OPTIONAL, f"operand {place}", "given", "left out")
+    require(
+        place < len(operator.inputs) and operator.inputs[place] != OPTIONAL, f"operand {place}", "given", "left out"
+    )
     return operator.inputs[place]
-
-
-def _check_channel_axis(weight: Tensor, importer: Importer) -> None:
-    axis = None if weight.quantization is None else weight.quantization.axis
-    require(axis in (None, importer.channel_axis), f"tensor {weight.name!r}: quantized dimension",
-            f"{importer.channel_axis} (output channels)", axis)
-
-
-def _check_types(code: str, inputs: list[Tensor], output: Tensor) -> None:
-    """Refuse what mixes floats and integers, or integer formats of activations, outside of conversions."""
-    if code in _CONVERSIONS:
-        return
-
-    def kind(tensor: Tensor) -> str:
-        if tensor.quantization is not None:
-            return str(tensor.quantization.format)
-        return str(tensor.data.dtype) if tensor.data is not None else "float32"
-
-    kinds = [kind(tensor) for tensor in (*inputs, output)]
-    mixed = len({name == "float32" for name in kinds}) > 1
-    if mixed or len({kind(tensor) for tensor in (*inputs, output) if not tensor.constant}) > 1:
-        raise InputError(f"tensors must be all float32, or integers with activations of one type, not {', '.join(kinds)} "
-                         "(inputs, then output)")

@@ -111,8 +111,9 @@ def read_model(content: bytes) -> StoredModel:
     require(model.SubgraphsLength() >= 1, "subgraphs", "at least one", model.SubgraphsLength())
     subgraph = model.Subgraphs(0)
     require(subgraph.TensorsLength() <= MAX_TENSORS, "tensors", f"at most {MAX_TENSORS}", subgraph.TensorsLength())
-    require(subgraph.OperatorsLength() <= MAX_OPERATORS, "operators", f"at most {MAX_OPERATORS}",
-            subgraph.OperatorsLength())
+    require(
+        subgraph.OperatorsLength() <= MAX_OPERATORS, "operators", f"at most {MAX_OPERATORS}", subgraph.OperatorsLength()
+    )
     names = _names(subgraph)
     tensors = tuple(_tensor(model, subgraph.Tensors(i), i, name) for i, name in enumerate(names))
     return StoredModel(
@@ -163,8 +164,12 @@ def _tensor(model: Any, table: Any, index: int, name: str) -> StoredTensor:
         scale = _vector(parameters.ScaleAsNumpy(), "float32")
         zero_point = _vector(parameters.ZeroPointAsNumpy(), "int64")
         axis = int(parameters.QuantizedDimension())
-    require(table.Buffer() < max(model.BuffersLength(), 1), f"{where}: buffer", f"below {model.BuffersLength()}",
-            table.Buffer())
+    require(
+        table.Buffer() < max(model.BuffersLength(), 1),
+        f"{where}: buffer",
+        f"below {model.BuffersLength()}",
+        table.Buffer(),
+    )
     kind = TYPE_NAMES.get(table.Type(), f"type {table.Type()}")
     return StoredTensor(index, name, shape, kind, scale, zero_point, axis, _data(model, table.Buffer(), where))
 

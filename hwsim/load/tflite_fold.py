@@ -109,8 +109,12 @@ def _shape(operator: StoredOperator, source: StoredTensor, operands: Sequence[Ar
 
 
 def _pack(operator: StoredOperator, source: StoredTensor, operands: Sequence[Array]) -> Array:
-    require(all(value.size == 1 for value in operands), "operands", "single integers",
-            [list(value.shape) for value in operands])
+    require(
+        all(value.size == 1 for value in operands),
+        "operands",
+        "single integers",
+        [list(value.shape) for value in operands],
+    )
     return np.array([int(value.reshape(-1)[0]) for value in operands], np.int64)
 
 
@@ -118,8 +122,12 @@ def _strided_slice(operator: StoredOperator, source: StoredTensor, operands: Seq
     options: Any = operator.options("StridedSliceOptions")
     if options.EllipsisMask() or options.NewAxisMask():
         raise InputError("ellipsis and new-axis masks are not supported")
-    require(len(operands) == 4 and operands[0].ndim == 1 and all(value.size == 1 for value in operands[1:]),
-            "operands", "a vector of sizes with one begin, end and stride", [list(value.shape) for value in operands])
+    require(
+        len(operands) == 4 and operands[0].ndim == 1 and all(value.size == 1 for value in operands[1:]),
+        "operands",
+        "a vector of sizes with one begin, end and stride",
+        [list(value.shape) for value in operands],
+    )
     sizes, begin, end, stride = operands[0], *(int(value.reshape(-1)[0]) for value in operands[1:])
     require(stride != 0, "stride", "other than 0", stride)
     if options.ShrinkAxisMask() & 1:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import tflite
-
-from hwsim.graph import Array, Operator, Tensor
-from hwsim.load.tflite_file import StoredOperator
+from hwsim.graph import Operator
+from hwsim.load.tflite_call import Call, dilations, fused, sliding_window
 from hwsim.ops import (
     Add,
     AveragePool2D,
@@ -32,81 +29,8 @@ from hwsim.ops import (
     Transpose,
 )
 from hwsim.ops.activation import Activation
-from hwsim.ops.geometry import Padding, Window
+from hwsim.ops.geometry import Window
 from hwsim.spec import InputError, require
-
-ACTIVATIONS = {
-    tflite.ActivationFunctionType.NONE: Activation.NONE,
-    tflite.ActivationFunctionType.RELU: Activation.RELU,
-    tflite.ActivationFunctionType.RELU6: Activation.RELU6,
-    tflite.ActivationFunctionType.RELU_N1_TO_1: Activation.RELU_N1_TO_1,
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """An operator of the file with what its function may look at.
-
-    Parameters
-    ----------
-    stored
-        Code, tensor indices and options.
-    inputs
-        The tensors that the node will read.
-    batch
-        Size of the file's batch axis, which the graph writes as 1.
-    output_shape
-        Shape of the first output, with a batch of 1.
-    integers
-        Reads the constant integers of operand i, such as axes or paddings.
-    real
-        Reads the real value of the constant operand i.
-    """
-
-    stored: StoredOperator
-    inputs: list[Tensor]
-    batch: int
-    output_shape: tuple[int, ...]
-    integers: Callable[[int], Array]
-    real: Callable[[int], Array]
-
-    def options(self, kind: str) -> Any:
-        """Return the operator's options table."""
-        return self.stored.options(kind)
-
-    def image(self) -> tuple[int, int, int]:
-        """Return (height, width, channels) of input 0."""
-        require(len(self.inputs[0].shape) == 4, "input", "[batch, height, width, channels]", list(self.inputs[0].shape))
-        return self.inputs[0].shape[1:]  # type: ignore[return-value]
-
-    def rank4_weights(self) -> tuple[int, int, int, int]:
-        """Return the shape of convolution weights."""
-        require(len(self.inputs) >= 2, "operands", "an input and weights", f"{len(self.inputs)} tensor(s)")
-        require(len(self.inputs[1].shape) == 4 and min(self.inputs[1].shape) >= 1, "weights",
-                "of four axes, none empty", list(self.inputs[1].shape))
-        return self.inputs[1].shape  # type: ignore[return-value]
-
-
-def _activation(code: int) -> Activation:
-    allowed = ", ".join(activation.name for activation in ACTIVATIONS.values())
-    require(code in ACTIVATIONS, "fused activation", f"one of {allowed}", f"code {code}")
-    return ACTIVATIONS[code]
-
-
-def _window(
-    call: Call, options: Any, kernel: tuple[int, int], dilation: tuple[int, int] = (1, 1)
-) -> Window:
-    height, width, _ = call.image()
-    stride = (options.StrideH(), options.StrideW())
-    Window(kernel, stride, dilation)  # SAME divides by the stride, so check it before
-    if options.Padding() == tflite.Padding.VALID:
-        return Window(kernel, stride, dilation)
-    require(options.Padding() == tflite.Padding.SAME, "padding", "SAME or VALID", f"code {options.Padding()}")
-    return Window(kernel, stride, dilation, Padding.same((height, width), kernel, stride, dilation))
-
-
-def _dilation(options: Any) -> tuple[int, int]:
-    return options.DilationHFactor(), options.DilationWFactor()
 
 
 def _conv_2d(call: Call) -> Operator:
@@ -114,8 +38,8 @@ def _conv_2d(call: Call) -> Operator:
     _, kernel_h, kernel_w, group_channels = call.rank4_weights()
     channels = call.image()[2]
     require(channels % group_channels == 0, "input channels", f"a multiple of the weights' {group_channels}", channels)
-    window = _window(call, options, (kernel_h, kernel_w), _dilation(options))
-    return Conv2D(window, channels // group_channels, _activation(options.FusedActivationFunction()))
+    window = sliding_window(call, options, (kernel_h, kernel_w), dilations(options))
+    return Conv2D(window, channels // group_channels, fused(options.FusedActivationFunction()))
 
 
 def _depthwise_conv_2d(call: Call) -> Operator:
@@ -124,21 +48,21 @@ def _depthwise_conv_2d(call: Call) -> Operator:
     channels = call.image()[2]
     # The stored multiplier is left 0 by some converters; the shapes decide, as in LiteRT.
     require(out_channels % channels == 0, "weight channels", f"a multiple of the input's {channels}", out_channels)
-    window = _window(call, options, (kernel_h, kernel_w), _dilation(options))
-    return DepthwiseConv2D(window, out_channels // channels, _activation(options.FusedActivationFunction()))
+    window = sliding_window(call, options, (kernel_h, kernel_w), dilations(options))
+    return DepthwiseConv2D(window, out_channels // channels, fused(options.FusedActivationFunction()))
 
 
 def _fully_connected(call: Call) -> Operator:
     options = call.options("FullyConnectedOptions")
     require(options.WeightsFormat() == 0, "weights format", "DEFAULT", f"code {options.WeightsFormat()}")
-    return FullyConnected(_activation(options.FusedActivationFunction()))
+    return FullyConnected(fused(options.FusedActivationFunction()))
 
 
 def _pool(make: Callable[[Window, Activation], Operator]) -> Callable[[Call], Operator]:
     def build(call: Call) -> Operator:
         options = call.options("Pool2DOptions")
-        window = _window(call, options, (options.FilterHeight(), options.FilterWidth()))
-        return make(window, _activation(options.FusedActivationFunction()))
+        window = sliding_window(call, options, (options.FilterHeight(), options.FilterWidth()))
+        return make(window, fused(options.FusedActivationFunction()))
 
     return build
 
@@ -146,8 +70,12 @@ def _pool(make: Callable[[Window, Activation], Operator]) -> Callable[[Call], Op
 def _mean(call: Call) -> Operator:
     rank = len(call.inputs[0].shape)
     axes = [int(axis) for axis in call.integers(1).reshape(-1)]
-    require(all(-rank <= axis < rank and axis % rank for axis in axes), "axes",
-            f"from 1 to {rank - 1} (0 is the batch) or negative from the end", axes)
+    require(
+        all(-rank <= axis < rank and axis % rank for axis in axes),
+        "axes",
+        f"from 1 to {rank - 1} (0 is the batch) or negative from the end",
+        axes,
+    )
     return Mean(tuple(sorted({axis % rank for axis in axes})), bool(call.options("ReducerOptions").KeepDims()))
 
 
@@ -164,12 +92,12 @@ def _check_broadcast(call: Call) -> None:
 
 def _add(call: Call) -> Operator:
     _check_broadcast(call)
-    return Add(_activation(call.options("AddOptions").FusedActivationFunction()))
+    return Add(fused(call.options("AddOptions").FusedActivationFunction()))
 
 
 def _mul(call: Call) -> Operator:
     _check_broadcast(call)
-    return Mul(_activation(call.options("MulOptions").FusedActivationFunction()))
+    return Mul(fused(call.options("MulOptions").FusedActivationFunction()))
 
 
 def _concatenation(call: Call) -> Operator:
@@ -178,7 +106,7 @@ def _concatenation(call: Call) -> Operator:
         raise InputError("inputs must be computed, not constants")
     rank = len(call.inputs[0].shape)
     require(-rank <= options.Axis() < rank, "axis", f"from {-rank} to {rank - 1}", options.Axis())
-    return Concat(options.Axis() % rank, _activation(options.FusedActivationFunction()))
+    return Concat(options.Axis() % rank, fused(options.FusedActivationFunction()))
 
 
 def _pad(call: Call) -> Operator:
@@ -219,8 +147,12 @@ def _as_stored(call: Call) -> Operator:
 def _transpose(call: Call) -> Operator:
     rank = len(call.inputs[0].shape)
     permutation = [int(axis) for axis in call.integers(1).reshape(-1)]
-    require(sorted(axis % rank for axis in permutation) == list(range(rank)), "permutation",
-            f"an order of the {rank} axes", permutation)
+    require(
+        sorted(axis % rank for axis in permutation) == list(range(rank)),
+        "permutation",
+        f"an order of the {rank} axes",
+        permutation,
+    )
     require(permutation[0] % rank == 0, "permutation", "one that leaves the batch axis first", permutation)
     return Transpose(tuple(axis % rank for axis in permutation))
 

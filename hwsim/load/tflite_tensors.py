@@ -16,7 +16,13 @@ FORMATS = {"INT8": Format(8), "UINT8": Format(8, signed=False), "INT16": Format(
 ACTIVATION_TYPES = ("FLOAT32", "INT8", "UINT8", "INT16")
 
 STORAGE = {
-    "FLOAT32": "<f4", "FLOAT16": "<f2", "INT64": "<i8", "INT32": "<i4", "INT16": "<i2", "INT8": "i1", "UINT8": "u1",
+    "FLOAT32": "<f4",
+    "FLOAT16": "<f2",
+    "INT64": "<i8",
+    "INT32": "<i4",
+    "INT16": "<i2",
+    "INT8": "i1",
+    "UINT8": "u1",
 }
 """NumPy types of the elements of a constant; INT4 is packed, two in a byte."""
 
@@ -27,8 +33,12 @@ MAX_INTEGERS = 1024
 def activation(stored: StoredTensor) -> Tensor:
     """Return a tensor that is computed; its first axis is the batch and becomes 1."""
     require(stored.type in ACTIVATION_TYPES, f"{stored}: type", f"one of {', '.join(ACTIVATION_TYPES)}", stored.type)
-    require(len(stored.shape) >= 1 and min(stored.shape) >= 1, f"{stored}: shape", "[batch, ...] without empty axes",
-            list(stored.shape))
+    require(
+        len(stored.shape) >= 1 and min(stored.shape) >= 1,
+        f"{stored}: shape",
+        "[batch, ...] without empty axes",
+        list(stored.shape),
+    )
     quantization = None
     if stored.type != "FLOAT32":
         require(stored.scale.size == 1, f"{stored}: scales", "exactly one (quantized per tensor)", stored.scale.size)
@@ -65,8 +75,12 @@ def values(stored: StoredTensor) -> Array:
     else:
         require(stored.type in STORAGE, f"{stored}: type", f"one of {', '.join([*STORAGE, 'INT4'])}", stored.type)
         expected = elements * np.dtype(STORAGE[stored.type]).itemsize
-    require(stored.data.size == expected, f"{stored}: data", f"{expected} bytes for shape {list(stored.shape)}",
-            stored.data.size)
+    require(
+        stored.data.size == expected,
+        f"{stored}: data",
+        f"{expected} bytes for shape {list(stored.shape)}",
+        stored.data.size,
+    )
     if stored.type == "INT4":
         return _unpack_int4(stored.data, elements).reshape(stored.shape)
     array = np.frombuffer(stored.data.tobytes(), STORAGE[stored.type]).reshape(stored.shape)
@@ -89,17 +103,26 @@ def _quantization(stored: StoredTensor) -> Quantization:
     scale, zero_point, fmt = stored.scale, stored.zero_point, FORMATS[stored.type]
     per_channel = scale.size > 1
     if per_channel:
-        require(0 <= stored.axis < len(stored.shape), f"{stored}: quantized dimension",
-                f"an axis of shape {list(stored.shape)}", stored.axis)
-        require(scale.size == stored.shape[stored.axis], f"{stored}: scales",
-                f"one, or {stored.shape[stored.axis]} along axis {stored.axis}", scale.size)
+        require(
+            0 <= stored.axis < len(stored.shape),
+            f"{stored}: quantized dimension",
+            f"an axis of shape {list(stored.shape)}",
+            stored.axis,
+        )
+        require(
+            scale.size == stored.shape[stored.axis],
+            f"{stored}: scales",
+            f"one, or {stored.shape[stored.axis]} along axis {stored.axis}",
+            scale.size,
+        )
     bad = ~(np.isfinite(scale) & (scale > 0))
     if bad.any():
         raise InputError(f"{stored}: scale must be finite and positive, not {scale[bad][0]}")
     if zero_point.size == 0:
         zero_point = np.zeros(scale.size, np.int64)
-    require(zero_point.size == scale.size, f"{stored}: zero points", f"as many as scales ({scale.size})",
-            zero_point.size)
+    require(
+        zero_point.size == scale.size, f"{stored}: zero points", f"as many as scales ({scale.size})", zero_point.size
+    )
     outside = (zero_point < fmt.lo) | (zero_point > fmt.hi)
     if outside.any():
         raise InputError(f"{stored}: zero point must be from {fmt.lo} to {fmt.hi}, not {zero_point[outside][0]}")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from hwsim.graph import Array, Operator, Tensor, Unit
+from hwsim.graph import Array, Operator, Quantization, Tensor, Unit
 from hwsim.ops.activation import Activation
 from hwsim.ops.checks import activation_quantization
-from hwsim.ops.quantize import rescaler
+from hwsim.ops.conv2d import is_uint8
+from hwsim.ops.quantize import rescaler, round_half_away
 from hwsim.ops.simple_unit import SimpleUnit
-from hwsim.spec import Arithmetic, require
+from hwsim.spec import Arithmetic, Profile, require
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,27 @@ class Concat(Operator):
     def prepare(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic) -> Unit:
         result = activation_quantization(outputs[0])
         lo, hi = self.activation.clamp(result)
-        parts = [rescaler(activation_quantization(tensor), result, lo, hi, arithmetic) for tensor in inputs]
+        sources = [activation_quantization(tensor) for tensor in inputs]
+        if arithmetic.profile is Profile.TFLITE and is_uint8(outputs[0]):
+            parts = [_float_rescaler(source, result, lo, hi) for source in sources]
+        else:
+            parts = [rescaler(source, result, lo, hi, arithmetic) for source in sources]
 
         def run(*arrays: Array) -> Array:
             return np.concatenate([part(array) for part, array in zip(parts, arrays, strict=True)], axis=self.axis)
 
         return SimpleUnit(run)
+
+
+def _float_rescaler(source: Quantization, result: Quantization, lo: int, hi: int) -> Callable[[Array], Array]:
+    """Return how TFLite's reference kernel joins uint8 tensors of different scales: in float32, ties away from zero."""
+    if float(source.scale) == float(result.scale) and int(source.zero_point) == int(result.zero_point):
+        return lambda values: np.clip(values, lo, hi)
+    scale = np.float32(source.scale) * (np.float32(1) / np.float32(result.scale))
+    offset = np.float32(-int(source.zero_point)) * scale
+
+    def run(values: Array) -> Array:
+        steps = round_half_away(values.astype(np.float32) * scale + offset)
+        return np.clip(steps.astype(np.int64) + int(result.zero_point), lo, hi).astype(result.format.storage)
+
+    return run

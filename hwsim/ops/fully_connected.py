@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from hwsim.ops.activation import Activation
 from hwsim.ops.checks import require_rank
 from hwsim.ops.geometry import Window
 from hwsim.ops.products import ProductsUnit, centered_weights, products_workload
-from hwsim.spec import Arithmetic, Workload, require
+from hwsim.spec import Arithmetic, Profile, Workload, require
 
 
 class _MatrixUnit(ProductsUnit):
@@ -53,6 +53,9 @@ class FullyConnected(Operator):
     def prepare(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic) -> ProductsUnit:
         weights = np.ascontiguousarray(centered_weights(inputs[1]).T)[None]
         quantization = inputs[1].quantization
+        if arithmetic.profile is Profile.TFLITE:
+            # LiteRT's reference kernel of this layer rounds once; that of a convolution rounds twice.
+            arithmetic = replace(arithmetic, profile=Profile.TFLITE_SINGLE)
         return _MatrixUnit(
             inputs, outputs, arithmetic, self.activation, Window((1, 1)), weights,
             float32_product=quantization is not None and quantization.axis is None,

@@ -8,12 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwsim.graph import Array, Operator, Tensor, Unit
+from hwsim.graph import Array, Operator, Quantization, Tensor, Unit
 from hwsim.ops.activation import Activation
 from hwsim.ops.checks import activation_quantization
+from hwsim.ops.hard_swish import hard_swish_table
 from hwsim.ops.quantize import rescaler, round_half_away
 from hwsim.ops.simple_unit import SimpleUnit
-from hwsim.spec import Arithmetic, require
+from hwsim.spec import Arithmetic, Profile, require
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ FUNCTIONS = {
 class Lookup(Operator):
     """A function by table: one entry per input integer, the exact value rounded to nearest with ties away from zero.
 
-    TFLite's reference kernels compute some of these functions in fixed point instead and are up to one step off; see
-    ``docs/bit-exactness.md``.
+    In the profile TFLITE, an 8-bit hard-swish is the reference kernel's fixed-point one (see `hwsim.ops.hard_swish`); its
+    sigmoid and tanh are the exact ones.
     """
 
     function: str
@@ -72,9 +73,15 @@ class Lookup(Operator):
 
     def prepare(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic) -> Unit:
         source, result = activation_quantization(inputs[0]), activation_quantization(outputs[0])
-        lo = source.format.lo
-        integers = np.arange(lo, source.format.hi + 1)
+        narrow = source.format.bits == result.format.bits == 8
+        if self.function == "hard-swish" and narrow and arithmetic.profile is Profile.TFLITE:
+            return _table(hard_swish_table(source, result), source, result)
+        integers = np.arange(source.format.lo, source.format.hi + 1)
         real = FUNCTIONS[self.function]((integers - source.zero_point) * source.scale)
         steps = round_half_away(real / result.scale) + result.zero_point
-        table = np.clip(steps, result.format.lo, result.format.hi).astype(result.format.storage)
-        return SimpleUnit(lambda values: table[values.astype(np.int64) - lo])
+        return _table(np.clip(steps, result.format.lo, result.format.hi), source, result)
+
+
+def _table(entries: Array, source: Quantization, result: Quantization) -> Unit:
+    stored = entries.astype(result.format.storage)
+    return SimpleUnit(lambda values: stored[values.astype(np.int64) - source.format.lo])

@@ -97,7 +97,11 @@ class ProductsUnit(Unit):
 
         acc = self.reduction.acc.format
         wraps = self.plan.operation == WRAP
-        self.start = padded(((bias - acc.lo) & (acc.hi - acc.lo)) + acc.lo if wraps else bias)
+        if self.plan.operation != EXACT and self.reduction.bias_at is BiasAt.END:
+            self.start, self.late_bias = padded(np.zeros_like(bias)), padded(bias)
+        else:
+            self.start = padded(((bias - acc.lo) & (acc.hi - acc.lo)) + acc.lo if wraps else bias)
+            self.late_bias = np.zeros(0, np.int32)
         shift = self.requantizer.shift
         self.multiplier = padded(self.requantizer.multiplier)
         self.left, self.right = padded(np.maximum(shift, 0)), padded(np.maximum(-shift, 0))
@@ -140,7 +144,7 @@ class ProductsUnit(Unit):
         convolve(
             self.plan.operation, self.depthwise, np.ascontiguousarray(images).reshape(batch, height, width * channels_in),
             channels_in, np.append(window.geometry(), (padding.bottom, padding.right)), offsets, (length + 1) // 2,
-            self.groups, self.group_channels, self.subtract, self.pad, self.packed, self.start,
+            self.groups, self.group_channels, self.subtract, self.pad, self.packed, self.start, self.late_bias,
             *(np.int32(limit) for limit in limits), self.multiplier, self.left, self.right, requantizer.real,
             requantizer.code, self.narrow, np.int32(requantizer.zero_point), np.int32(requantizer.lo),
             np.int32(requantizer.hi), *window.output(height, width), flat, flat.view(np.int8), flat.itemsize,

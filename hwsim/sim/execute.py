@@ -19,6 +19,9 @@ from hwsim.sim.program import Program
 BATCH_BYTES = 32 << 20
 """Activations of a batch, about."""
 
+FLOAT_BATCH = 8
+"""Most images per batch of a float network, whose windows are written out one by one: they should stay in the cache."""
+
 T = TypeVar("T")
 Progress = Callable[[int], None]
 """Told how many images were finished since the last call."""
@@ -110,7 +113,7 @@ def execute_float(
         return scores.reshape(stop - start, -1).argmax(axis=1)
 
     predictions: list[np.ndarray] = []
-    for predicted in in_order(work, count, batch_size(graph), threads):
+    for predicted in in_order(work, count, min(batch_size(graph), FLOAT_BATCH), threads):
         predictions.append(predicted)
         if progress is not None:
             progress(len(predicted))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numba
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from hwsim.data import Dataset
 from hwsim.graph import Graph, InputScaling
@@ -113,6 +114,12 @@ def run(
     InputError
         Where model, data and machine do not fit together.
     """
+    # One thread per BLAS call: the batches are what is spread over the cores, and sums do not depend on their number.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _run(model, dataset, settings, command, stage)
+
+
+def _run(model: LoadedModel, dataset: Dataset, settings: Settings, command: str, stage: Stage) -> RunDocument:
     accelerator = settings.accelerator
     network = prepare_network(
         model, dataset, weight_bits=settings.weight_bits, activation_bits=settings.activation_bits,

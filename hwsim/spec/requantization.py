@@ -20,7 +20,8 @@ class Profile(enum.Enum):
 
     TFLITE
         gemmlowp's pair: rounding doubling high multiply (ties toward +inf), then a rounding right shift
-        (ties away from zero). Two roundings. What the TFLite reference kernels do.
+        (ties away from zero). Two roundings. What the TFLite reference kernels do, save in fully connected layers, which
+        round once as in TFLITE_SINGLE.
     TFLITE_SINGLE
         One rounding: ``(acc * multiplier + half) >> (31 - shift)``, ties toward +inf. TFLite with
         TFLITE_SINGLE_ROUNDING.

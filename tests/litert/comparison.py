@@ -31,18 +31,18 @@ def assert_bit_exact(path: Path, inputs: Array, batch: int = 4) -> int:
 
     graph = load_tflite(path)
     indices = tensor_indices(path)
-    names = [name for node in graph.nodes for name in node.outputs]
+    written = [(node, name) for node in graph.nodes for name in node.outputs]
     reference = Reference(path)
     program = Program(graph, arithmetic=Arithmetic())
     for start in range(0, len(inputs), batch):
         part = inputs[start : start + batch]
         ours = program.run(part, keep=True)
         for place in range(len(part)):
-            theirs = reference.run(part[place : place + 1], [indices[name] for name in names])
-            for node, name in ((node, name) for node in graph.nodes for name in node.outputs):
+            theirs = reference.run(part[place : place + 1], [indices[name] for _, name in written])
+            for node, name in written:
                 expected, actual = theirs[indices[name]], ours[name][place : place + 1]
                 _compare(f"input {start + place}, node {node.name!r} ({node.op.kind})", expected, actual)
-    return len(names)
+    return len(written)
 
 
 def _compare(where: str, expected: Array, actual: Array) -> None:
@@ -53,5 +53,7 @@ def _compare(where: str, expected: Array, actual: Array) -> None:
     flat, wanted = actual.reshape(-1), expected.reshape(-1)
     different = np.flatnonzero(flat != wanted)
     first = different[0] if different.size else 0
-    raise AssertionError(f"{where}: {different.size} of {wanted.size} elements differ, "
-                         f"first at {first}: {flat[first]}, LiteRT has {wanted[first]}")
+    raise AssertionError(
+        f"{where}: {different.size} of {wanted.size} elements differ, "
+        f"first at {first}: {flat[first]}, LiteRT has {wanted[first]}"
+    )

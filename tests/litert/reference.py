@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -46,10 +45,3 @@ class Reference:
         self._interpreter.set_tensor(self._input["index"], image)
         self._interpreter.invoke()
         return {index: self._interpreter.get_tensor(index) for index in indices}
-
-
-def run_reference(path: Path, inputs: Array, indices: Iterable[int]) -> dict[int, Array]:
-    """Run a batch one by one and return the tensors at `indices` with the batch along axis 0."""
-    reference, wanted = Reference(path), list(indices)
-    results = [reference.run(inputs[i : i + 1], wanted) for i in range(len(inputs))]
-    return {index: np.concatenate([result[index] for result in results]) for index in wanted}

@@ -14,10 +14,13 @@ from hwsim.spec import InputError
 def test_unknown_suffix_and_name(tmp_path: Path) -> None:
     other = tmp_path / "model.pb"
     other.write_bytes(b"x")
-    with pytest.raises(InputError, match=r"model must be a file ending in \.tflite or \.onnx, or the name of a bundled "
-                                         r"model, not '.*model\.pb'$"):
+    with pytest.raises(
+        InputError,
+        match=r"model must be a file ending in \.tflite or \.onnx, or the name of a bundled "
+        r"model, not '.*model\.pb'$",
+    ):
         load_model(other)
-    with pytest.raises(InputError, match=r"or a bundled model: bundled model must be one of .*, not 'nothing-like-it'$"):
+    with pytest.raises(InputError, match=r"or a bundled model: bundled model must be one of .*'nothing-like-it'$"):
         load_model("nothing-like-it")
 
 
@@ -30,7 +33,7 @@ def test_missing_file(name: str, tmp_path: Path) -> None:
 
 def test_folder(tmp_path: Path) -> None:
     (tmp_path / "folder.onnx").mkdir()
-    with pytest.raises(InputError, match=r"model must be a readable file, not '.*folder\.onnx': Is a directory$"):
+    with pytest.raises(InputError, match=r"model must be a readable file, not '.*folder\.onnx': a folder or a device$"):
         load_model(tmp_path / "folder.onnx")
 
 

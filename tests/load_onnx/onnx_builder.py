@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
+import pytest
 from onnx import helper, numpy_helper
 
 from hwsim.graph import Array, Graph
@@ -56,8 +57,15 @@ class Net:
         self.nodes.append(helper.make_node(kind, list(inputs), written, name=name, **attributes))
         return written[0]
 
-    def conv(self, source: str, inputs: int, outputs: int, kernel: int | tuple[int, int] = 3, bias: bool = True,
-             **attributes: Any) -> str:
+    def conv(
+        self,
+        source: str,
+        inputs: int,
+        outputs: int,
+        kernel: int | tuple[int, int] = 3,
+        bias: bool = True,
+        **attributes: Any,
+    ) -> str:
         """Add a convolution with random weights; `pads` default to none."""
         size = (kernel, kernel) if isinstance(kernel, int) else kernel
         group = attributes.get("group", 1)
@@ -67,8 +75,12 @@ class Net:
 
     def batch_norm(self, source: str, channels: int) -> str:
         """Add a batch norm with random statistics."""
-        names = [self.constant(self.random.uniform(0.5, 1.5, channels)), self.normal(channels), self.normal(channels),
-                 self.constant(self.random.uniform(0.3, 2.0, channels))]
+        names = [
+            self.constant(self.random.uniform(0.5, 1.5, channels)),
+            self.normal(channels),
+            self.normal(channels),
+            self.constant(self.random.uniform(0.3, 2.0, channels)),
+        ]
         return self.op("BatchNormalization", source, *names)
 
     def model(self, *outputs: str) -> onnx.ModelProto:
@@ -80,10 +92,8 @@ class Net:
         )  # fmt: skip
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=IR_VERSION)
         # ONNX's checker asks for the shapes of outputs, right or wrong.
-        try:
+        with contextlib.suppress(onnx.shape_inference.InferenceError):
             model = onnx.shape_inference.infer_shapes(model)
-        except onnx.shape_inference.InferenceError:
-            pass
         for output in model.graph.output:
             output.type.tensor_type.shape.SetInParent()
         return model
@@ -110,6 +120,7 @@ def compare(graph: Graph, path: Path, image: Array, tolerance: float, name: str 
     if image.ndim == 4 and graph.input.shape[1:] != image.shape[1:]:
         stored = image.transpose(TO_NHWC)
     assert stored.shape[1:] == graph.input.shape[1:]
+    onnxruntime = pytest.importorskip("onnxruntime")
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     expected = session.run(None, {name: image})
     for ours, theirs in zip(evaluate(graph, stored), expected, strict=True):

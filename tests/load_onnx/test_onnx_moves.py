@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from load_onnx.onnx_builder import Net, kinds
 
 from hwsim.load.onnx_float import load_onnx
 from hwsim.spec import InputError
+from load_onnx.onnx_builder import Net, kinds
 
 IMAGE = ("N", 3, 5, 7)
 
@@ -20,7 +20,9 @@ def _shape(net: Net, *sizes: int) -> str:
     return net.constant(np.array(sizes))
 
 
-@pytest.mark.parametrize("sizes", [(-1, 105), (0, -1), (-1, 7, 3, 5), (-1, 15, 7), (0, 3, 35), (-1, 1, 3, 5, 7), (0, 0, 35)])
+@pytest.mark.parametrize(
+    "sizes", [(-1, 105), (0, -1), (-1, 7, 3, 5), (-1, 15, 7), (0, 3, 35), (-1, 1, 3, 5, 7), (0, 0, 35)]
+)
 def test_reshape(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     net = Net(IMAGE)
     net.op("Tanh", net.op("Reshape", "x", _shape(net, *sizes)))

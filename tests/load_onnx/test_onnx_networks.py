@@ -1,4 +1,4 @@
-"""Whole blocks of usual networks, operator sets and bundled models against ONNX Runtime; what a graph says of itself."""
+"""Blocks of usual networks, operator sets and bundled models against ONNX Runtime; names, metadata and scaling."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from load_onnx.onnx_builder import BATCH, Net, compare, kinds
 
 from hwsim.graph import InputScaling
 from hwsim.load.onnx_float import load_onnx
 from hwsim.ops import Activation, Conv2D, DepthwiseConv2D
 from hwsim.spec import InputError
+from load_onnx.onnx_builder import BATCH, Net, compare, kinds
 
 NEWEST = 26
 """The newest operator set that both the installed ONNX Runtime and ONNX know."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from load_onnx.onnx_builder import Net, kinds
 
 from hwsim.load.onnx_float import load_onnx
 from hwsim.ops import Activation, Lookup, Rectify
 from hwsim.spec import InputError
+from load_onnx.onnx_builder import Net, kinds
 
 SHAPES = [("N", 3, 5, 7), ("N", 11), ("N", 5, 7)]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from load_onnx.onnx_builder import Net, kinds
 
 from hwsim.load.onnx_float import load_onnx
 from hwsim.spec import InputError
+from load_onnx.onnx_builder import Net, kinds
 
 IMAGE = ("N", 2, 11, 7)
 
@@ -87,11 +87,9 @@ def test_mean_over_the_batch_is_refused(tmp_path: Path) -> None:
 ])  # fmt: skip
 @pytest.mark.parametrize("factors", [(2.0, 2.0), (3.0, 1.0), (5.0, 4.0)])
 @pytest.mark.parametrize("by_size", [False, True])
-def test_resize(
-    tmp_path: Path, coordinates: str, nearest: str, factors: tuple[float, float], by_size: bool
-) -> None:
+def test_resize(tmp_path: Path, coordinates: str, nearest: str, factors: tuple[float, float], by_size: bool) -> None:
     net = Net(IMAGE if not by_size else (1, *IMAGE[1:]))
-    attributes: dict[str, Any] = {"mode": "nearest", "coordinate_transformation_mode": coordinates, "nearest_mode": nearest}
+    attributes: dict[str, Any] = {"coordinate_transformation_mode": coordinates, "nearest_mode": nearest}
     if by_size:
         sizes = net.constant(np.array([1, 2, 11 * int(factors[0]), 7 * int(factors[1])]))
         net.op("Resize", "x", "", "", sizes, **attributes)
@@ -102,15 +100,29 @@ def test_resize(
 
 def test_resize_to_a_fraction(tmp_path: Path) -> None:
     net = Net((1, *IMAGE[1:]))
-    net.op("Resize", "x", "", "", net.constant(np.array([1, 2, 5, 9])), coordinate_transformation_mode="asymmetric",
-           nearest_mode="floor")
+    net.op(
+        "Resize",
+        "x",
+        "",
+        "",
+        net.constant(np.array([1, 2, 5, 9])),
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
     net.check(tmp_path)
 
 
 def test_resize_on_given_axes(tmp_path: Path) -> None:
     net = Net(IMAGE, 18)
-    net.op("Resize", "x", "", net.constant(np.array([2.0, 3.0])), axes=[3, 2], coordinate_transformation_mode="asymmetric",
-           nearest_mode="floor")
+    net.op(
+        "Resize",
+        "x",
+        "",
+        net.constant(np.array([2.0, 3.0])),
+        axes=[3, 2],
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
     net.check(tmp_path)
 
 
@@ -129,8 +141,8 @@ def test_upsample(tmp_path: Path, opset: int) -> None:
     ({"nearest_mode": "ceil"}, [1.0, 1.0, 2.0, 2.0], "must pick the pixels"),
     ({"coordinate_transformation_mode": "tf_crop_and_resize"}, [1.0, 1.0, 2.0, 2.0], "must be one of"),
     ({}, [1.0, 2.0, 2.0, 2.0], "scales of batch and channels must be 1"),
-    ({}, [1.0, 1.0, 1e9, 1e9], "output shape must be of at most"),
-    ({}, [1.0, 1.0, np.nan, 1.0], "scales must be positive and finite"),
+    ({}, [1.0, 1.0, 1e5, 1e5], "output shape must be of at most"),
+    ({}, [1.0, 1.0, np.inf, 1.0], "scales must be positive and finite"),
     ({}, [1.0, 1.0, 2.0], "scales or sizes must be one for each axis"),
     ({}, [1.0, 1.0, 0.01, 1.0], "size must be 1 or more in both directions"),
 ])  # fmt: skip

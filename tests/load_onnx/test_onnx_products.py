@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from load_onnx.onnx_builder import Net, kinds
 
 from hwsim.load.onnx_float import load_onnx
 from hwsim.ops import Activation, Add, Conv2D, DepthwiseConv2D, FullyConnected, Padding, Window
 from hwsim.spec import InputError
+from load_onnx.onnx_builder import Net, kinds
 
 IMAGE = ("N", 6, 11, 7)
 
@@ -25,6 +25,7 @@ IMAGE = ("N", 6, 11, 7)
     {"auto_pad": "SAME_UPPER", "strides": [2, 2]},
     {"auto_pad": "SAME_LOWER", "strides": [2, 2]},
     {"auto_pad": "VALID", "strides": [1, 2]},
+    {"auto_pad": "SAME_UPPER", "strides": [5, 2]},
     {"group": 2},
     {"group": 3, "pads": [1, 1, 1, 1]},
 ])  # fmt: skip
@@ -191,7 +192,8 @@ def test_float16_and_double_weights_are_read(tmp_path: Path) -> None:
     (lambda net: net.op("Conv", "x", net.normal(4, 6, 3, 3), kernel_shape=[2, 3]), "kernel_shape must be"),
     (lambda net: net.op("Conv", "x", "x"), "input 1 must be a constant"),
     (lambda net: net.conv("x", 6, 4, 3, pads=[1, 1]), "pads must be four integers"),
-    (lambda net: net.conv("x", 6, 4, 3, strides=[0, 1]), "stride must be 1 or more"),
+    (lambda net: net.conv("x", 6, 4, 3, strides=[0, 1]), r"strides must be from 1 to 65535, not \[0, 1\]"),
+    (lambda net: net.conv("x", 6, 4, 1, strides=[4, 4], auto_pad="SAME_UPPER"), "auto_pad must be NOTSET"),
     (lambda net: net.conv("x", 6, 4, 12), "kernel must be at most the padded image"),
     (lambda net: net.conv("x", 6, 4, 3, auto_pad="SOMETIMES"), "auto_pad must be one of"),
 ])  # fmt: skip
