@@ -56,7 +56,9 @@ def tree_sum(values: list[int], register: Register | None, registers: Registers)
     return values[0]
 
 
-def reduce(activations: list[int], weights: list[int], bias: int, reduction: Reduction) -> tuple[int, Registers, list[int]]:
+def reduce(
+    activations: list[int], weights: list[int], bias: int, reduction: Reduction
+) -> tuple[int, Registers, list[int]]:
     """Return what leaves the accumulator, the counters, and the exact running sums of the accumulator."""
     registers = Registers()
     products = [a * w for a, w in zip(activations, weights, strict=True)]
@@ -188,7 +190,9 @@ def window_positions(
     for start_y in range(-top, size[0] + bottom - reach[0], stride[0]):
         for start_x in range(-left, size[1] + right - reach[1], stride[1]):
             places = [
-                (start_y + ky * dilation[0], start_x + kx * dilation[1]) for ky in range(kernel[0]) for kx in range(kernel[1])
+                (start_y + ky * dilation[0], start_x + kx * dilation[1])
+                for ky in range(kernel[0])
+                for kx in range(kernel[1])
             ]
             yield [(y, x) if 0 <= y < size[0] and 0 <= x < size[1] else None for y, x in places]
 
@@ -243,7 +247,14 @@ def max_pool(image: Any, kernel: Position, stride: Position, pad: Sequence[int],
 
 
 def average_pool(
-    image: Any, kernel: Position, stride: Position, pad: Sequence[int], lo: int, hi: int, include_padding: bool, zero_point: int
+    image: Any,
+    kernel: Position,
+    stride: Position,
+    pad: Sequence[int],
+    lo: int,
+    hi: int,
+    include_padding: bool,
+    zero_point: int,
 ) -> list[list[int]]:
     """Return [OH * OW][C], the mean of each window, ties away from zero, without its padding or with `zero_point` there."""
     result = []
@@ -256,7 +267,14 @@ def average_pool(
 
 
 def add(
-    a: int, b: int, scales: Sequence[float], zero_points: Sequence[int], lo: int, hi: int, profile: Profile, headroom: int
+    a: int,
+    b: int,
+    scales: Sequence[float],
+    zero_points: Sequence[int],
+    lo: int,
+    hi: int,
+    profile: Profile,
+    headroom: int,
 ) -> int:
     """TFLite's quantized sum of two integers; scales and zero points of a, b and the result."""
     if profile is Profile.ORT_FLOAT32:

@@ -1,0 +1,1 @@
+"""The command line: thin modules that read options, call `hwsim.sim`, and print."""

@@ -43,7 +43,10 @@ def inspect(
     console.print(table)
     source = graph.input
     console.print(f"input         {source.name} {shape_text(source.shape[1:])} {_format(source)}", highlight=False)
-    console.print(f"output        {graph.output.name} {shape_text(graph.output.shape[1:])} {_format(graph.output)}", highlight=False)
+    console.print(
+        f"output        {graph.output.name} {shape_text(graph.output.shape[1:])} {_format(graph.output)}",
+        highlight=False,
+    )
     total = {key: sum(row[key] for row in rows) for key in ("macs", "parameters", "compulsory_bytes")}
     console.print(
         f"total         {si(total['macs'])} MACs, {grouped(total['parameters'])} parameters, "

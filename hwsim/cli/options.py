@@ -13,10 +13,14 @@ from hwsim.spec import PRESETS, Accelerator, Arithmetic, BiasAt, InputError, Pro
 
 MACHINE, QUANTIZATION, OUTPUT = "Machine", "Quantization", "Output"
 
-ModelArgument = Annotated[str, typer.Argument(help="A .tflite or .onnx file, or the name of a bundled model.", metavar="MODEL")]
+ModelArgument = Annotated[
+    str, typer.Argument(help="A .tflite or .onnx file, or the name of a bundled model.", metavar="MODEL")
+]
 DataOption = Annotated[
     str | None,
-    typer.Option("--data", help="digits, cifar10, mnist, imagenet_sample, a folder of images per class, or a .npz file."),
+    typer.Option(
+        "--data", help="digits, cifar10, mnist, imagenet_sample, a folder of images per class, or a .npz file."
+    ),
 ]
 AcceleratorOption = Annotated[
     str, typer.Option("--accelerator", help="A preset or a TOML file.", rich_help_panel=MACHINE, metavar="FILE|PRESET")
@@ -34,21 +38,22 @@ LanesOption = Annotated[
     int | None, typer.Option("--lanes", help="Products per adder-tree group.", rich_help_panel=MACHINE)
 ]
 TreeOption = Annotated[
-    str | None, typer.Option("--tree", help="Register of each adder-tree node (default exact).", rich_help_panel=MACHINE)
+    str | None,
+    typer.Option("--tree", help="Register of each adder-tree node (default exact).", rich_help_panel=MACHINE),
 ]
 BiasAtOption = Annotated[
     BiasAt | None, typer.Option("--bias-at", help="Where the bias enters the sum.", rich_help_panel=MACHINE)
 ]
 ZeroPointsOption = Annotated[
     ZeroPoints | None,
-    typer.Option("--zero-points", help="Subtract before the multiplier, or fold into the bias.", rich_help_panel=MACHINE),
+    typer.Option(
+        "--zero-points", help="Subtract before the multiplier, or fold into the bias.", rich_help_panel=MACHINE
+    ),
 ]
 RequantizeOption = Annotated[
     Profile | None, typer.Option("--requantize", help="Rounding profile.", rich_help_panel=MACHINE)
 ]
-WeightBitsOption = Annotated[
-    int | None, typer.Option("--weight-bits", help="2 to 16.", rich_help_panel=QUANTIZATION)
-]
+WeightBitsOption = Annotated[int | None, typer.Option("--weight-bits", help="2 to 16.", rich_help_panel=QUANTIZATION)]
 ActivationBitsOption = Annotated[
     int | None, typer.Option("--activation-bits", help="2 to 16.", rich_help_panel=QUANTIZATION)
 ]

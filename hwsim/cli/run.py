@@ -78,8 +78,12 @@ def run(
         int, typer.Option("--observe", help="Most images to look at closely.", rich_help_panel=OUTPUT)
     ] = 64,
     threads: Annotated[int | None, typer.Option("--threads", help="Default: all cores.")] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the JSON document.", rich_help_panel=OUTPUT)] = None,
-    report: Annotated[Path | None, typer.Option("--report", help="Write the HTML report.", rich_help_panel=OUTPUT)] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the JSON document.", rich_help_panel=OUTPUT)
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write the HTML report.", rich_help_panel=OUTPUT)
+    ] = None,
 ) -> None:
     """Run a quantized CNN bit-accurately on a data set; report accuracy, overflow and memory bandwidth."""
     machine = accelerator_of(
@@ -117,8 +121,10 @@ def _own_data(name: str, loaded: LoadedModel) -> str:
     """A bundled model says what it was made for; another one cannot be guessed."""
     for bundled in BUNDLED:
         if bundled.path == loaded.path:
-            return bundled.dataset
-    raise InputError(f"--data must be given for {name}: digits, cifar10, mnist, imagenet_sample, a folder or a .npz file")
+            return str(bundled.dataset)
+    raise InputError(
+        f"--data must be given for {name}: digits, cifar10, mnist, imagenet_sample, a folder or a .npz file"
+    )
 
 
 def _image_size(loaded: LoadedModel) -> tuple[int, int] | None:
@@ -155,7 +161,8 @@ def _print(document: RunDocument) -> None:
         highlight=False,
     )
     console.print(
-        f"bandwidth     {rate_text(total.bandwidth_bytes_per_second)} at {total.frames_per_second:g} frames/s", highlight=False
+        f"bandwidth     {rate_text(total.bandwidth_bytes_per_second)} at {total.frames_per_second:g} frames/s",
+        highlight=False,
     )
     console.print(f"overflow      {grouped(total.overflow_events)} events", highlight=False)
 

@@ -72,8 +72,8 @@ def write_whole(path: Path, text: str, option: str) -> None:
             try:
                 stream.write(text)
                 stream.flush()
-                os.chmod(stream.name, 0o666 & ~_umask())
-                os.replace(stream.name, path)
+                Path(stream.name).chmod(0o666 & ~_umask())
+                Path(stream.name).replace(path)
             except BaseException:
                 Path(stream.name).unlink(missing_ok=True)
                 raise

@@ -75,8 +75,10 @@ class Graph:
             names.add(node.name)
             for name in node.inputs:
                 if name not in known:
-                    raise InputError(f"{self.name}: node {node.name} ({node.op.kind}) reads tensor {name!r}, "
-                                     "which must be a constant, the input or the output of an earlier node")
+                    raise InputError(
+                        f"{self.name}: node {node.name} ({node.op.kind}) reads tensor {name!r}, "
+                        "which must be a constant, the input or the output of an earlier node"
+                    )
             known.update(node.outputs)
         for name in self.outputs:
             require(name in known, f"{self.name}: output", "written by a node", repr(name))

@@ -39,10 +39,18 @@ class Quantization:
         object.__setattr__(self, "scale", np.asarray(self.scale, np.float64))
         object.__setattr__(self, "zero_point", np.asarray(self.zero_point, np.int64))
         require(bool(np.all(np.isfinite(self.scale) & (self.scale > 0))), "scale", "finite and positive", self.scale)
-        require(self.zero_point.shape == self.scale.shape, "zero_point", f"of shape {self.scale.shape}",
-                self.zero_point.shape)
-        require(self.scale.ndim == (0 if self.axis is None else 1), "scale", "a scalar, or a vector with an axis",
-                f"of shape {self.scale.shape} with axis {self.axis}")
+        require(
+            self.zero_point.shape == self.scale.shape,
+            "zero_point",
+            f"of shape {self.scale.shape}",
+            self.zero_point.shape,
+        )
+        require(
+            self.scale.ndim == (0 if self.axis is None else 1),
+            "scale",
+            "a scalar, or a vector with an axis",
+            f"of shape {self.scale.shape} with axis {self.axis}",
+        )
 
     @property
     def symmetric(self) -> bool:
@@ -60,7 +68,8 @@ class Quantization:
         """Return integers of dtype ``format.storage``: round half to even in float64, then clamp to the format."""
         steps = np.rint(np.asarray(real, np.float64) / self._along(self.scale, np.ndim(real)))
         q = np.clip(steps + self._along(self.zero_point, np.ndim(real)), self.format.lo, self.format.hi)
-        return q.astype(self.format.storage)
+        found: Array = q.astype(self.format.storage)
+        return found
 
     def dequantize(self, q: Array) -> Array:
         """Return the real values that the integers `q` stand for, as float32."""

@@ -1,0 +1,1 @@
+"""The values engine: golden kernels in Numba, and SIMD kernels that are proven equal to them."""

@@ -21,8 +21,11 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Bounds:
-    """Extremes of each register over all inputs, per channel: int64 [N] each. The accumulator's include the bias
-    where it starts there; `out_low`, `out_high` always do: they bound what goes to the requantizer."""
+    """Extremes of each register over all inputs, per channel: int64 [N] each.
+
+    The accumulator's include the bias where it starts there; `out_low` and `out_high` always do: they bound what goes to the
+    requantizer.
+    """
 
     tree_low: Int64
     tree_high: Int64
@@ -50,7 +53,6 @@ class Bounds:
         )
         return all(_fits(register, low, high) for register, low, high in spans)
 
-
     @classmethod
     def joined(cls, parts: Sequence[Bounds]) -> Bounds:
         """Return the bounds of groups of channels side by side."""
@@ -61,9 +63,7 @@ def _fits(register: Register | None, low: Int64, high: Int64) -> bool:
     return register is None or bool(low.min() >= register.format.lo and high.max() <= register.format.hi)
 
 
-def bound(
-    weights: npt.NDArray[Any], bias: Int64, low: int, high: int, reduction: Reduction
-) -> Bounds:
+def bound(weights: npt.NDArray[Any], bias: Int64, low: int, high: int, reduction: Reduction) -> Bounds:
     """Bound every register for weights int [K, N], bias int64 [N] and activations in ``low..high``.
 
     The activations are those that the multiplier sees (zero point subtracted, or not).
@@ -76,7 +76,8 @@ def bound(
     def blocks(terms: Int64, size: int) -> Int64:
         padded = np.zeros((-(-terms.shape[0] // size) * size, terms.shape[1]), np.int64)
         padded[: terms.shape[0]] = terms
-        return padded.reshape(-1, size, terms.shape[1]).sum(axis=1)
+        found: Int64 = padded.reshape(-1, size, terms.shape[1]).sum(axis=1)
+        return found
 
     per_psum = reduction.lanes * (reduction.chain or 1)
     at_start = bias if reduction.bias_at is BiasAt.START else np.zeros_like(bias)

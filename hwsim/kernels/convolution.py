@@ -48,7 +48,9 @@ def segment_offsets(
 
 
 @jit
-def _write_padded(image: Any, channels: Any, stride: Any, subtract: Any, pad: Any, top: Any, left: Any, width: Any, out: Any) -> None:
+def _write_padded(
+    image: Any, channels: Any, stride: Any, subtract: Any, pad: Any, top: Any, left: Any, width: Any, out: Any
+) -> None:
     """Write an image [H, W * C] into a padded one of `width` pixels of `stride` elements per row, minus `subtract`."""
     out[:] = pad
     for y in range(image.shape[0]):
@@ -87,38 +89,50 @@ def _requantize_block(
             for n in range(0, whole, LANES):
                 place = at + p * stride + n
                 if item == 1:
-                    _to_8_bits(acc, p * width + n, multiplier, left, right, padded + n, zero_point, lo, hi, out_bytes, place)
+                    _to_8_bits(
+                        acc, p * width + n, multiplier, left, right, padded + n, zero_point, lo, hi, out_bytes, place
+                    )
                 else:
-                    _to_16_bits(acc, p * width + n, multiplier, left, right, padded + n, zero_point, lo, hi, out_bytes, place)
+                    _to_16_bits(
+                        acc, p * width + n, multiplier, left, right, padded + n, zero_point, lo, hi, out_bytes, place
+                    )
             if whole < channels:
                 # A whole vector would write into the next pixel.
                 if item == 1:
-                    _to_8_bits(acc, p * width + whole, multiplier, left, right, padded + whole, zero_point, lo, hi, scratch, 0)
+                    _to_8_bits(
+                        acc, p * width + whole, multiplier, left, right, padded + whole, zero_point, lo, hi, scratch, 0
+                    )
                 else:
-                    _to_16_bits(acc, p * width + whole, multiplier, left, right, padded + whole, zero_point, lo, hi, scratch, 0)
+                    _to_16_bits(
+                        acc, p * width + whole, multiplier, left, right, padded + whole, zero_point, lo, hi, scratch, 0
+                    )
                 for i in range((channels - whole) * item):
                     out_bytes[(at + p * stride + whole) * item + i] = scratch[i]
     else:
         for p in range(pixels):
             for n in range(channels):
                 shift = np.int64(left[padded + n]) - np.int64(right[padded + n])
-                value = scale(np.int64(acc[p * width + n]), np.int64(multiplier[padded + n]), shift, real[first + n], profile)
+                value = scale(
+                    np.int64(acc[p * width + n]), np.int64(multiplier[padded + n]), shift, real[first + n], profile
+                )
                 out[at + p * stride + n] = min(max(value + zero_point, np.int64(lo)), np.int64(hi))
 
 
 @jit
 def convolve(
-    operation: Any, is_depthwise: Any, images: Any, channels_in: Any, geometry: Any, offsets: Any, pairs: Any, groups: Any,
-    channels: Any, subtract: Any, pad: Any, weights: Any, start: Any, late_bias: Any, lo: Any, hi: Any, spare: Any, multiplier: Any, left: Any,
-    right: Any, real: Any, profile: Any, narrow: Any, zero_point: Any, clamp_lo: Any, clamp_hi: Any, out_height: Any,
-    out_width: Any, out: Any, out_bytes: Any, item: Any, counts: Any, first_image: Any,
+    operation: Any, is_depthwise: Any, images: Any, channels_in: Any, geometry: Any, offsets: Any, pairs: Any,
+    groups: Any, channels: Any, subtract: Any, pad: Any, weights: Any, start: Any, late_bias: Any, lo: Any, hi: Any,
+    spare: Any, multiplier: Any, left: Any, right: Any, real: Any, profile: Any, narrow: Any, zero_point: Any,
+    clamp_lo: Any, clamp_hi: Any, out_height: Any, out_width: Any, out: Any, out_bytes: Any, item: Any, counts: Any,
+    first_image: Any,
 ) -> None:  # fmt: skip
     """Convolve a batch.
 
     images [B, H, W * C]; geometry as in `hwsim.kernels.gather`, with padding at the bottom and right appended; offsets,
-    pairs: segments of a window; channels: N of one group; weights, start, multiplier, left, right: packed, each group padded to
-    whole vectors; late_bias: like start, added after the accumulator, or empty; real: of all channels; out [B * OH * OW * groups * N] flat and its bytes; counts int64 [2, groups * N]: events
-    above and below, added to; first_image int64 [1]: lowered to the first image with an event.
+    pairs: segments of a window; channels: N of one group; weights, start, multiplier, left, right: packed, each group
+    padded to whole vectors; late_bias: like start, added after the accumulator, or empty; real: of all channels; out
+    [B * OH * OW * groups * N] flat and its bytes; counts int64 [2, groups * N]: events above and below, added to;
+    first_image int64 [1]: lowered to the first image with an event.
     """
     vectors = (channels + LANES - 1) // LANES
     width = vectors * LANES

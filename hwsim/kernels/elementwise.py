@@ -51,7 +51,10 @@ def add_terms(
     a: Any, b: Any, lo_a: Any, lo_b: Any, terms_a: Any, terms_b: Any, multiplier: Any, left: Any, right: Any, zero_point: Any,
     lo: Any, hi: Any, out: Any,
 ) -> None:  # fmt: skip
-    """`add` in the TFLITE profile from tables of `terms`, in SIMD; constants are int32 [LANES] and int32, out is flat int8 bytes."""
+    """`add` in the TFLITE profile from tables of `terms`, in SIMD.
+
+    multiplier, left and right are int32 [LANES], the other constants int32; out is flat bytes, as int8.
+    """
     acc = np.empty(_BLOCK, np.int32)
     last = np.empty(LANES, np.int8)
     for first in range(0, a.shape[0], _BLOCK):
@@ -80,7 +83,16 @@ def multiply(
 
 @jit
 def rescale(
-    a: Any, zero_a: Any, multiplier: Any, shift: Any, real: Any, profile: Any, zero_point: Any, lo: Any, hi: Any, out: Any
+    a: Any,
+    zero_a: Any,
+    multiplier: Any,
+    shift: Any,
+    real: Any,
+    profile: Any,
+    zero_point: Any,
+    lo: Any,
+    hi: Any,
+    out: Any,
 ) -> None:
     """Requantize flat integers to another scale, zero point and format."""
     for i in range(out.shape[0]):

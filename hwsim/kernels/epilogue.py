@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from hwsim.kernels.microkernel import I32, I64, LANES, VECTOR, load_vector, splat
+from hwsim.kernels.microkernel import I64, LANES, VECTOR, load_vector, splat
 
 WIDE = ir.VectorType(I64, LANES)
 
@@ -26,14 +26,13 @@ def make_epilogue(storage_bits: int) -> Any:
 
     Equal to `hwsim.kernels.requantize.scale` in the profile TFLITE where `Requantizer.fits_int32`: the 62-bit product
     needs no split, and gemmlowp's rounding shift adds half, less one for a negative number:
-    ``(y + half - (y < 0)) >> right`` with half = 2**(right - 1), or y itself for right = 0. That is the definition: for y >= 0 ties
-    go up; for y < 0 a tie y = -(2q + 1) * half gives (-(2q + 1) * half + half - 1) >> right = -q - 1, away from zero.
+    ``(y + half - (y < 0)) >> right`` with half = 2**(right - 1), or y itself for right = 0. That is the definition: for
+    y >= 0 ties go up; for y < 0 a tie y = -(2q + 1) * half gives (-(2q + 1) * half + half - 1) >> right = -q - 1, away
+    from zero.
     """
     element = ir.IntType(storage_bits)
     i32s, i8s, index = types.Array(types.int32, 1, "C"), types.Array(types.int8, 1, "C"), types.int64
-    signature = types.void(
-        i32s, index, i32s, i32s, i32s, index, types.int32, types.int32, types.int32, i8s, index
-    )
+    signature = types.void(i32s, index, i32s, i32s, i32s, index, types.int32, types.int32, types.int32, i8s, index)
 
     def codegen(context: Any, b: Any, _signature: Any, arguments: Any) -> Any:
         def vector(argument: int, offset: Any) -> Any:
@@ -59,7 +58,9 @@ def make_epilogue(storage_bits: int) -> Any:
         b.store(b.trunc(clamped, kind), place, align=1)
         return context.get_dummy_value()
 
-    def kernel(typing_context, acc, acc_at, multiplier, left, right, channel, zero_point, lo, hi, out, out_at):  # type: ignore[no-untyped-def]
+    def kernel(  # type: ignore[no-untyped-def]
+        typing_context, acc, acc_at, multiplier, left, right, channel, zero_point, lo, hi, out, out_at
+    ):  # fmt: skip
         return signature, codegen
 
     return intrinsic(kernel)

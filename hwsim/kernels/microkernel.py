@@ -80,7 +80,9 @@ def splat(builder: Any, value: Any) -> Any:
 def _halves(builder: Any, pairs: Any) -> tuple[Any, Any]:
     """Split <2L x i16> into its even and its odd elements, widened to i32."""
     even, odd = (
-        builder.sext(builder.shuffle_vector(pairs, PAIRS(ir.Undefined), VECTOR(list(range(first, 2 * LANES, 2)))), VECTOR)
+        builder.sext(
+            builder.shuffle_vector(pairs, PAIRS(ir.Undefined), VECTOR(list(range(first, 2 * LANES, 2)))), VECTOR
+        )
         for first in (0, 1)
     )
     return even, odd
@@ -162,8 +164,8 @@ def make_kernel(step: Step, states: int, tiles: Sequence[tuple[int, int]]) -> An
     index = types.int64
     i16s, i32s, i64s = (types.Array(kind, 1, "C") for kind in (types.int16, types.int32, types.int64))
     signature = types.void(
-        index, index, i16s, index, index, i64s, index, index, i16s, index, i32s, index, i32s, index, index, i32s, index, index,
-        types.int32, types.int32, types.int32,
+        index, index, i16s, index, index, i64s, index, index, i16s, index, i32s, index, i32s, index, index, i32s, index,
+        index, types.int32, types.int32, types.int32,
     )  # fmt: skip
 
     def codegen(context: Any, b: Any, _signature: Any, arguments: Any) -> Any:
@@ -182,8 +184,10 @@ def make_kernel(step: Step, states: int, tiles: Sequence[tuple[int, int]]) -> An
                 )  # fmt: skip
         return context.get_dummy_value()
 
-    def kernel(typing_context, tile_rows, tile_vectors, image, image_at, pixel_stride, offsets, segments, pairs,  # type: ignore[no-untyped-def]
-               weights, weights_at, start, start_at, out, out_at, out_stride, tally, tally_at, tally_stride, lo, hi, spare):  # fmt: skip
+    def kernel(  # type: ignore[no-untyped-def]
+        typing_context, tile_rows, tile_vectors, image, image_at, pixel_stride, offsets, segments, pairs, weights,
+        weights_at, start, start_at, out, out_at, out_stride, tally, tally_at, tally_stride, lo, hi, spare,
+    ):  # fmt: skip
         return signature, codegen
 
     return intrinsic(kernel)
@@ -234,7 +238,8 @@ def _emit_tile(
     row_starts = [b.gep(segment, [b.mul(image[1], I64(i))]) for i in range(rows)]
     inner = _Loop(b, pairs, outer.carried, "pair")
     at = b.add(b.mul(outer.index, pairs), inner.index)
-    columns = [load_vector(b, weights, b.mul(b.add(b.mul(per_vector, I64(j)), at), I64(2 * LANES)), PAIRS) for j in range(vectors)]
+    places = [b.mul(b.add(b.mul(per_vector, I64(j)), at), I64(2 * LANES)) for j in range(vectors)]
+    columns = [load_vector(b, weights, place, PAIRS) for place in places]
     updated: State = []
     for i in range(rows):
         both = b.bitcast(splat(b, load_vector(b, row_starts[i], b.mul(inner.index, I64(2)), I32)), PAIRS)
@@ -286,8 +291,10 @@ def make_depthwise(pixels: int) -> Any:
             b.store(acc, b.bitcast(b.gep(out, [b.mul(arguments[12], I64(i))]), VECTOR.as_pointer()), align=4)
         return context.get_dummy_value()
 
-    def kernel(typing_context, image, image_at, pixel_stride, offsets, taps, weights, weights_at, weights_stride,  # type: ignore[no-untyped-def]
-               start, start_at, out, out_at, out_stride):  # fmt: skip
+    def kernel(  # type: ignore[no-untyped-def]
+        typing_context, image, image_at, pixel_stride, offsets, taps, weights, weights_at, weights_stride, start,
+        start_at, out, out_at, out_stride,
+    ):  # fmt: skip
         return signature, codegen
 
     return intrinsic(kernel)

@@ -81,6 +81,8 @@ class Monitor:
         np.minimum(self.low[span], other.low, out=self.low[span])
         np.maximum(self.high[span], other.high, out=self.high[span])
         # Groups of one image share its pixels: the lowest pixel, then the lowest channel, is first.
-        theirs = other.first + (0, 0, start if other.first[2] >= 0 and other.first[0] != NEVER else 0, 0)
+        theirs = other.first.copy()
+        if other.first_image is not None and theirs[2] >= 0:
+            theirs[2] += start
         if tuple(theirs[:3]) < tuple(self.first[:3]):
             self.first[:] = theirs

@@ -53,7 +53,9 @@ def plan_products(
     heaviest = int(np.abs(weights).max(initial=0))
     simd = ENABLED and low >= -INT16 and high < INT16 and heaviest < INT16
     if bounds.holds(reduction):
-        proof = f"no input can overflow: {needed} accumulator bits hold every subset of the products, and it has {acc.bits}"
+        proof = (
+            f"no input can overflow: {needed} accumulator bits hold every subset of the products, and it has {acc.bits}"
+        )
         return Plan("exact", proof, EXACT if simd and largest < INT32 and repeat == 1 else None, largest)
     proof = f"overflow is possible: {needed} accumulator bits would rule it out and it has {acc.bits}"
     if bounds.acc_fits(reduction):

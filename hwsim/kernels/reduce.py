@@ -18,6 +18,7 @@ from hwsim.spec import BiasAt, Overflow, Reduction, Register
 
 Int64 = npt.NDArray[np.int64]
 
+
 @jit
 def fit(total: Any, lo: Any, hi: Any, saturate: Any) -> Any:
     """Return what a register of range ``lo..hi`` holds after `total` is written to it."""
@@ -28,11 +29,9 @@ def fit(total: Any, lo: Any, hi: Any, saturate: Any) -> Any:
 
 
 @jit
-def _write(
-    register: Any, addend: Any, lo: Any, hi: Any, saturate: Any, positive: Any, negative: Any
-) -> Any:
+def _write(register: Any, addend: Any, lo: Any, hi: Any, saturate: Any, positive: Any, negative: Any) -> Any:
     """Add `addend` to every channel's `register`; return the number of sums that did not fit."""
-    events = 0
+    events = np.int64(0)
     for n in range(register.shape[0]):
         total = register[n] + addend[n]
         over = np.int64(total > hi)
@@ -101,7 +100,13 @@ def _reduce_rows(
                         if i > 0:
                             tree[i, :] = tree[2 * i, :]
                         events += _write(
-                            tree[i], tree[2 * i + 1], ranges[0, 0], ranges[0, 1], saturate[0], counts[0, 0], counts[0, 1]
+                            tree[i],
+                            tree[2 * i + 1],
+                            ranges[0, 0],
+                            ranges[0, 1],
+                            saturate[0],
+                            counts[0, 0],
+                            counts[0, 1],
                         )
                 if width % 2:
                     tree[width // 2, :] = tree[width - 1, :]

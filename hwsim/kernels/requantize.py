@@ -114,8 +114,12 @@ class Requantizer:
     ) -> None:
         parts = [factor_for(factor, profile) for factor in factors]
         for factor, part in zip(factors, parts, strict=True):
-            require(acc_bits + max(part.shift, 0) <= 62, "requantization factor",
-                    f"below 2**{62 - acc_bits} for a {acc_bits}-bit accumulator", factor)
+            require(
+                acc_bits + max(part.shift, 0) <= 62,
+                "requantization factor",
+                f"below 2**{62 - acc_bits} for a {acc_bits}-bit accumulator",
+                factor,
+            )
         self.profile = profile
         self.code = PROFILES.index(profile)
         self.multiplier = np.array([part.multiplier for part in parts], np.int32)

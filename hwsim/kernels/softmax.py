@@ -73,7 +73,9 @@ def _reciprocal(x: Any) -> Any:
 
 
 @jit
-def softmax_rows(values: Any, multiplier: Any, shift: Any, diff_min: Any, bits: Any, lo: Any, hi: Any, out: Any) -> None:
+def softmax_rows(
+    values: Any, multiplier: Any, shift: Any, diff_min: Any, bits: Any, lo: Any, hi: Any, out: Any
+) -> None:
     """Softmax of each row of values [rows, depth] into out, where ``out - lo`` counts steps of 2**-bits.
 
     multiplier and shift turn a difference of inputs into Q5.26; differences below `diff_min` count as exp = 0.

@@ -11,8 +11,12 @@ def activation_quantization(tensor: Tensor) -> Quantization:
     quantization = tensor.quantization
     if quantization is None:
         raise InputError(f"tensor {tensor.name!r} must be quantized, not float")
-    require(quantization.axis is None, f"tensor {tensor.name!r}: quantization", "per tensor",
-            f"per channel of axis {quantization.axis}")
+    require(
+        quantization.axis is None,
+        f"tensor {tensor.name!r}: quantization",
+        "per tensor",
+        f"per channel of axis {quantization.axis}",
+    )
     return quantization
 
 
@@ -31,4 +35,6 @@ def same_quantization(source: Tensor, result: Tensor) -> Quantization:
 
 def require_rank(tensor: Tensor, rank: int) -> None:
     """Raise `InputError` unless the tensor has `rank` axes."""
-    require(len(tensor.shape) == rank, f"tensor {tensor.name!r}: rank", str(rank), f"{len(tensor.shape)} {tensor.shape}")
+    require(
+        len(tensor.shape) == rank, f"tensor {tensor.name!r}: rank", str(rank), f"{len(tensor.shape)} {tensor.shape}"
+    )

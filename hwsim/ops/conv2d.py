@@ -36,12 +36,24 @@ class Conv2D(Operator):
         require_rank(images, 4)
         require_rank(weights, 4)
         channels, outputs = images.shape[3], weights.shape[0]
-        require(weights.shape[1:3] == self.window.kernel, "weights' height and width", str(self.window.kernel),
-                weights.shape)
-        require(channels == weights.shape[3] * self.groups and outputs % self.groups == 0, "weights",
-                f"[O, KH, KW, {channels} / {self.groups}] with O a multiple of {self.groups}", weights.shape)
-        require(len(inputs) < 3 or inputs[2].shape == (outputs,), "bias shape", f"({outputs},)",
-                inputs[2].shape if len(inputs) > 2 else ())
+        require(
+            weights.shape[1:3] == self.window.kernel,
+            "weights' height and width",
+            str(self.window.kernel),
+            weights.shape,
+        )
+        require(
+            channels == weights.shape[3] * self.groups and outputs % self.groups == 0,
+            "weights",
+            f"[O, KH, KW, {channels} / {self.groups}] with O a multiple of {self.groups}",
+            weights.shape,
+        )
+        require(
+            len(inputs) < 3 or inputs[2].shape == (outputs,),
+            "bias shape",
+            f"({outputs},)",
+            inputs[2].shape if len(inputs) > 2 else (),
+        )
         return [(1, *self.window.output(*images.shape[1:3]), outputs)]
 
     def evaluate(self, inputs: Sequence[Array]) -> list[Array]:

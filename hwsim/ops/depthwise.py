@@ -37,8 +37,12 @@ class DepthwiseConv2D(Operator):
         require_rank(images, 4)
         expected = (1, *self.window.kernel, images.shape[3] * self.multiplier)
         require(weights.shape == expected, "depthwise weights' shape", str(expected), weights.shape)
-        require(len(inputs) < 3 or inputs[2].shape == expected[3:], "bias shape", str(expected[3:]),
-                inputs[2].shape if len(inputs) > 2 else ())
+        require(
+            len(inputs) < 3 or inputs[2].shape == expected[3:],
+            "bias shape",
+            str(expected[3:]),
+            inputs[2].shape if len(inputs) > 2 else (),
+        )
         return [(1, *self.window.output(*images.shape[1:3]), expected[3])]
 
     def evaluate(self, inputs: Sequence[Array]) -> list[Array]:

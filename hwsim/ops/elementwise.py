@@ -23,7 +23,9 @@ def _broadcast_shape(kind: str, inputs: Sequence[Tensor]) -> list[tuple[int, ...
     try:
         return [np.broadcast_shapes(inputs[0].shape, inputs[1].shape)]
     except ValueError:
-        raise InputError(f"{kind}: inputs must have shapes that broadcast, not {inputs[0].shape} and {inputs[1].shape}") from None
+        raise InputError(
+            f"{kind}: inputs must have shapes that broadcast, not {inputs[0].shape} and {inputs[1].shape}"
+        ) from None
 
 
 def _flat(a: Array, b: Array) -> tuple[Array, Array, tuple[int, ...]]:
@@ -60,7 +62,8 @@ class Add(Operator):
             def run_float(a: Array, b: Array) -> Array:
                 left = (a.astype(np.int32) - zero_a).astype(np.float32) * ratio_a
                 right = (b.astype(np.int32) - zero_b).astype(np.float32) * ratio_b
-                return np.clip(np.rint(left + right) + zero_out, lo, hi).astype(result.format.storage)
+                found: Array = np.clip(np.rint(left + right) + zero_out, lo, hi).astype(result.format.storage)
+                return found
 
             return SimpleUnit(run_float)
 

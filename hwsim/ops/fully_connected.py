@@ -42,8 +42,12 @@ class FullyConnected(Operator):
         weights = inputs[1]
         require_rank(weights, 2)
         require(inputs[0].elements == weights.shape[1], "weights", f"[out, {inputs[0].elements}]", weights.shape)
-        require(len(inputs) < 3 or inputs[2].shape == weights.shape[:1], "bias shape", str(weights.shape[:1]),
-                inputs[2].shape if len(inputs) > 2 else ())
+        require(
+            len(inputs) < 3 or inputs[2].shape == weights.shape[:1],
+            "bias shape",
+            str(weights.shape[:1]),
+            inputs[2].shape if len(inputs) > 2 else (),
+        )
         return [(1, weights.shape[0])]
 
     def evaluate(self, inputs: Sequence[Array]) -> list[Array]:

@@ -25,8 +25,13 @@ class Padding:
 
     @classmethod
     def same(
-        cls, image: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int] = (1, 1),
-        *, extra_first: bool = False,
+        cls,
+        image: Sequence[int],
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        dilation: Sequence[int] = (1, 1),
+        *,
+        extra_first: bool = False,
     ) -> Padding:
         """Return TensorFlow's SAME padding for an image and a kernel of (height, width).
 

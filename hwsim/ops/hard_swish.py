@@ -38,7 +38,8 @@ def hard_swish_table(source: Quantization, result: Quantization) -> Array:
     # A division by 2**15 that truncates toward zero, as in C.
     halves = np.where(product >= 0, product >> 15, -(-product >> 15))
     out = _rounding_shift(halves, -outward.shift) if outward.shift <= 0 else _saturate(halves << outward.shift)
-    return np.clip(out + int(result.zero_point), result.format.lo, result.format.hi)
+    found: Array = np.clip(out + int(result.zero_point), result.format.lo, result.format.hi)
+    return found
 
 
 def _saturate(x: Array) -> Array:
@@ -51,7 +52,7 @@ def _to_16_bits(multiplier: int) -> int:
 
 
 def _rounded_product(a: Array, b: int) -> Array:
-    """gemmlowp's 16-bit rounding doubling high multiply: nearest, ties away from zero."""
+    """Rounding doubling high multiply of 16 bits, as gemmlowp's: nearest, ties away from zero."""
     product = a * b
     nudged = product + np.where(product >= 0, 1 << 14, 1 - (1 << 14))
     return _saturate(np.where(nudged >= 0, nudged >> 15, -(-nudged >> 15)))

@@ -50,18 +50,16 @@ class Mean(Operator):
         real = float(source.scale) / float(result.scale)
         require(real < 2.0**10, "mean: input scale / output scale", "below 2**10", real)
         profile = arithmetic.profile
-        if profile is Profile.TFLITE:
-            factor = _divided(factor_for(real, profile), count)
-        else:
-            factor = factor_for(real / count, profile)
-        zero_in, zero_out, format = int(source.zero_point), int(result.zero_point), result.format
+        twice = profile is Profile.TFLITE
+        factor = _divided(factor_for(real, profile), count) if twice else factor_for(real / count, profile)
+        zero_in, zero_out, form = int(source.zero_point), int(result.zero_point), result.format
 
         def run(values: Array) -> Array:
             total = values.sum(axis=axes, keepdims=self.keep_dims, dtype=np.int64) - count * zero_in
-            out = np.empty(total.size, format.storage)
+            out = np.empty(total.size, form.storage)
             elementwise.rescale(
                 total.reshape(-1), 0, factor.multiplier, factor.shift, np.float32(real / count), PROFILES.index(profile),
-                zero_out, format.lo, format.hi, out,
+                zero_out, form.lo, form.hi, out,
             )  # fmt: skip
             return out.reshape(total.shape)
 

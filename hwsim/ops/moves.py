@@ -36,8 +36,12 @@ class Pad(Operator):
 
     def infer(self, inputs: Sequence[Tensor]) -> list[tuple[int, ...]]:
         require_rank(inputs[0], len(self.pads))
-        require(self.pads[0] == (0, 0) and min(min(pair) for pair in self.pads) >= 0, "pads",
-                "0 or more, and none on the batch axis", self.pads)
+        require(
+            self.pads[0] == (0, 0) and min(min(pair) for pair in self.pads) >= 0,
+            "pads",
+            "0 or more, and none on the batch axis",
+            self.pads,
+        )
         return [tuple(size + sum(pair) for size, pair in zip(inputs[0].shape, self.pads, strict=True))]
 
     def evaluate(self, inputs: Sequence[Array]) -> list[Array]:
@@ -60,10 +64,16 @@ class Reshape(_Move):
         elements, rest = inputs[0].elements, list(self.shape[1:])
         if rest.count(-1) == 1:
             known = math.prod(size for size in rest if size != -1)
-            require(known > 0 and elements % known == 0, "reshape: shape", f"a split of {elements} elements", self.shape)
+            require(
+                known > 0 and elements % known == 0, "reshape: shape", f"a split of {elements} elements", self.shape
+            )
             rest[rest.index(-1)] = elements // known
-        require(len(self.shape) > 0 and self.shape[0] in (1, -1) and math.prod(rest) == elements, "reshape: shape",
-                f"[batch, ...] with {elements} elements per image", self.shape)
+        require(
+            len(self.shape) > 0 and self.shape[0] in (1, -1) and math.prod(rest) == elements,
+            "reshape: shape",
+            f"[batch, ...] with {elements} elements per image",
+            self.shape,
+        )
         return [(1, *rest)]
 
     def workload(
@@ -91,8 +101,12 @@ class Transpose(_Move):
 
     def infer(self, inputs: Sequence[Tensor]) -> list[tuple[int, ...]]:
         rank = len(inputs[0].shape)
-        require(sorted(self.permutation) == list(range(rank)) and self.permutation[0] == 0, "transpose: permutation",
-                f"of the {rank} axes, with the batch axis first", self.permutation)
+        require(
+            sorted(self.permutation) == list(range(rank)) and self.permutation[0] == 0,
+            "transpose: permutation",
+            f"of the {rank} axes, with the batch axis first",
+            self.permutation,
+        )
         return [tuple(inputs[0].shape[axis] for axis in self.permutation)]
 
     def evaluate(self, inputs: Sequence[Array]) -> list[Array]:
@@ -116,12 +130,15 @@ class ResizeNearest(_Move):
 
     def _sources(self, inputs: int, outputs: int) -> Array:
         between = self.align_corners and outputs > 1
-        ratio = np.float32(inputs - 1) / np.float32(outputs - 1) if between else np.float32(inputs) / np.float32(outputs)
+        ratio = (
+            np.float32(inputs - 1) / np.float32(outputs - 1) if between else np.float32(inputs) / np.float32(outputs)
+        )
         centre = np.float32(0.5 if self.half_pixel_centers else 0.0)
         position = (np.arange(outputs, dtype=np.float32) + centre) * ratio
         # TFLite's TfLiteRound: ties away from zero, on positions that are never negative.
         nearest = np.floor(position + np.float32(0.5)) if self.align_corners else np.floor(position)
-        return np.clip(nearest.astype(np.int64), 0, inputs - 1)
+        found: Array = np.clip(nearest.astype(np.int64), 0, inputs - 1)
+        return found
 
     def evaluate(self, inputs: Sequence[Array]) -> list[Array]:
         images = inputs[0]

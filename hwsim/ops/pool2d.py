@@ -21,8 +21,12 @@ from hwsim.spec import Arithmetic, require
 def _infer(inputs: Sequence[Tensor], window: Window) -> list[tuple[int, ...]]:
     require_rank(inputs[0], 4)
     padding, (height, width) = window.padding, window.kernel
-    require(max(padding.top, padding.bottom) < height and max(padding.left, padding.right) < width, "pooling padding",
-            f"smaller than the kernel {window.kernel}", padding)
+    require(
+        max(padding.top, padding.bottom) < height and max(padding.left, padding.right) < width,
+        "pooling padding",
+        f"smaller than the kernel {window.kernel}",
+        padding,
+    )
     return [(1, *window.output(*inputs[0].shape[1:3]), inputs[0].shape[3])]
 
 

@@ -73,14 +73,16 @@ class ProductsUnit(Unit):
         _require_bias_fits(self.bias, self.reduction.acc, self.reduction.bias_at)
 
         by_group = self.bias.reshape(self.groups, -1)
-        self.bounds = Bounds.joined([bound(weights[g], by_group[g], low, high, self.reduction) for g in range(self.groups)])
+        self.bounds = Bounds.joined(
+            [bound(weights[g], by_group[g], low, high, self.reduction) for g in range(self.groups)]
+        )
         self.plan = plan_products(
             weights, self.bias, low, high, self.bounds, self.reduction, depthwise=depthwise, repeat=repeat
         )
         lo, hi = activation.clamp(result)
         self.requantizer = Requantizer(
-            _factors(source, inputs[1], result, self.channels, float32_product), arithmetic.profile, int(result.zero_point), lo, hi,
-            self.plan.largest.bit_length() + 1,
+            _factors(source, inputs[1], result, self.channels, float32_product), arithmetic.profile,
+            int(result.zero_point), lo, hi, self.plan.largest.bit_length() + 1,
         )  # fmt: skip
         self.narrow = self.requantizer.fits_int32(self.plan.largest)
         if self.plan.operation is not None:

@@ -17,7 +17,9 @@ from hwsim.ops.simple_unit import SimpleUnit
 from hwsim.spec import Arithmetic, require
 
 
-def rescaler(source: Quantization, result: Quantization, lo: int, hi: int, arithmetic: Arithmetic) -> Callable[[Array], Array]:
+def rescaler(
+    source: Quantization, result: Quantization, lo: int, hi: int, arithmetic: Arithmetic
+) -> Callable[[Array], Array]:
     """Return a function from integers of one quantization to another, clamped; a plain clamp where scales agree."""
     zero_in, zero_out = int(source.zero_point), int(result.zero_point)
     storage = result.format.storage
@@ -44,7 +46,8 @@ def rescaler(source: Quantization, result: Quantization, lo: int, hi: int, arith
 
 def round_half_away(values: Array) -> Array:
     """Nearest integer, ties away from zero, in the dtype of `values`."""
-    return np.trunc(values + np.copysign(np.asarray(0.5, values.dtype), values))
+    found: Array = np.trunc(values + np.copysign(np.asarray(0.5, values.dtype), values))
+    return found
 
 
 @dataclass(frozen=True)

@@ -57,14 +57,17 @@ def dequantized(graph: Graph) -> Graph:
                 real = _real_bias(graph, node)
             tensors[tensor.name] = Tensor(tensor.name, tensor.shape, data=real)
     outputs = tuple(alias.get(name, name) for name in graph.outputs)
-    return Graph(graph.name, tensors, nodes, graph.inputs, outputs, graph.scaling or _scaling(graph.input), graph.metadata)
+    return Graph(
+        graph.name, tensors, nodes, graph.inputs, outputs, graph.scaling or _scaling(graph.input), graph.metadata
+    )
 
 
 def _real_bias(graph: Graph, node: Node) -> Array:
     source, weights, bias = (graph.tensors[name] for name in node.inputs)
     assert source.quantization is not None and weights.quantization is not None and bias.data is not None
     scale = source.quantization.scale * weights.quantization.scale
-    return (bias.data * scale).astype(np.float32)
+    found: Array = (bias.data * scale).astype(np.float32)
+    return found
 
 
 def _scaling(tensor: Tensor) -> InputScaling | None:

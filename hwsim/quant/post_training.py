@@ -59,7 +59,7 @@ def _output(node: Node, source: Tensor, span: tuple[float, float], scheme: Schem
     quantization = scheme.activations(*span)
     if isinstance(node.op, Softmax):
         fmt = quantization.format
-        return Quantization(fmt, np.float64(2.0**-fmt.bits), np.int64(fmt.lo))
+        return Quantization(fmt, np.array(2.0**-fmt.bits), np.array(fmt.lo))
     return quantization
 
 

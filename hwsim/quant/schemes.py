@@ -63,7 +63,7 @@ class Scheme:
         lo, hi = min(lo, 0.0), max(hi, 0.0)
         scale = self._scale((hi - lo) / (fmt.hi - fmt.lo) if hi > lo else 1.0)
         zero_point = min(max(round(fmt.lo - lo / scale), fmt.lo), fmt.hi)
-        return Quantization(fmt, np.float64(scale), np.int64(zero_point))
+        return Quantization(fmt, np.array(scale), np.array(zero_point))
 
 
 SCHEMES: tuple[Scheme, ...] = (Scheme(), Scheme("power-of-two scales", power_of_two=True))

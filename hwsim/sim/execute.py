@@ -39,7 +39,9 @@ class Execution:
 
 def batch_size(graph: Graph) -> int:
     """Return images per batch, 1..64, so that a batch's activations stay near `BATCH_BYTES`."""
-    widest = max(sum(t.elements for t in graph.inputs_of(n) + graph.outputs_of(n) if not t.constant) for n in graph.nodes)
+    widest = max(
+        sum(t.elements for t in graph.inputs_of(n) + graph.outputs_of(n) if not t.constant) for n in graph.nodes
+    )
     return int(min(max(BATCH_BYTES // (4 * widest), 1), 64))
 
 
@@ -110,7 +112,8 @@ def execute_float(
             if graph.outputs[0] in node.outputs:
                 scores = outputs[node.outputs.index(graph.outputs[0])]
         assert scores is not None
-        return scores.reshape(stop - start, -1).argmax(axis=1)
+        found: np.ndarray = scores.reshape(stop - start, -1).argmax(axis=1)
+        return found
 
     predictions: list[np.ndarray] = []
     for predicted in in_order(work, count, min(batch_size(graph), FLOAT_BATCH), threads):

@@ -18,10 +18,16 @@ BACKGROUND_CLASSES = 1001
 def require_match(graph: Graph, dataset: Dataset) -> None:
     """Raise `InputError` where a data set's samples or labels do not fit the network."""
     wanted = graph.input.shape[1:]
-    require(dataset.sample_shape == wanted, f"data set {dataset.name}: sample shape",
-            f"that of the input of {graph.name}, {wanted}", dataset.sample_shape)
+    require(
+        dataset.sample_shape == wanted,
+        f"data set {dataset.name}: sample shape",
+        f"that of the input of {graph.name}, {wanted}",
+        dataset.sample_shape,
+    )
     outputs, highest = graph.output.elements, int(dataset.labels.max()) + label_offset(graph, dataset)
-    require(highest < outputs, f"data set {dataset.name}: labels", f"below the {outputs} outputs of {graph.name}", highest)
+    require(
+        highest < outputs, f"data set {dataset.name}: labels", f"below the {outputs} outputs of {graph.name}", highest
+    )
 
 
 def label_offset(graph: Graph, dataset: Dataset) -> int:
@@ -51,7 +57,8 @@ class Feed:
     def __init__(self, graph: Graph, dataset: Dataset, scaling: InputScaling | None = None) -> None:
         require_match(graph, dataset)
         self.tensor, self.dataset, self.scaling = graph.input, dataset, scaling or graph.scaling
-        self._mean, self._std = None, None
+        self._mean: Array = np.zeros(1, np.float32)
+        self._std: Array = np.ones(1, np.float32)
         if self.scaling is not None:
             channels = graph.input.shape[-1]
             for field, values in (("mean", self.scaling.mean), ("std", self.scaling.std)):
@@ -73,13 +80,17 @@ class Feed:
     def real(self, start: int, stop: int) -> Array:
         """Return samples as float32 real values."""
         values = self.dataset.batch(start, stop)
-        if self.dataset.kind == "pixels" and self._mean is not None:
+        if self.dataset.kind == "pixels" and self.scaling is not None:
             return (values.astype(np.float32) - self._mean) / self._std
         if values.dtype.kind == "f":
             return values.astype(np.float32)
         quantization = self.tensor.quantization
-        require(quantization is not None, f"data set {self.dataset.name}: dtype", "float for a network of float input",
-                values.dtype)
+        require(
+            quantization is not None,
+            f"data set {self.dataset.name}: dtype",
+            "float for a network of float input",
+            values.dtype,
+        )
         assert quantization is not None
         return quantization.dequantize(self._as_stored(values))
 
@@ -89,7 +100,7 @@ class Feed:
         if quantization is None:
             return self.real(start, stop)
         values = self.dataset.batch(start, stop)
-        if values.dtype.kind == "f" or (self.dataset.kind == "pixels" and self._mean is not None):
+        if values.dtype.kind == "f" or (self.dataset.kind == "pixels" and self.scaling is not None):
             return quantization.quantize(self.real(start, stop))
         return self._as_stored(values)
 
@@ -98,8 +109,12 @@ class Feed:
         assert quantization is not None
         if self.dataset.kind == "pixels":
             return (values.astype(np.int16) + pixel_offset(self.tensor)).astype(quantization.format.storage)
-        require(str(values.dtype) == quantization.format.storage, f"data set {self.dataset.name}: dtype of inputs",
-                f"{quantization.format.storage}, as the network's input", values.dtype)
+        require(
+            str(values.dtype) == quantization.format.storage,
+            f"data set {self.dataset.name}: dtype of inputs",
+            f"{quantization.format.storage}, as the network's input",
+            values.dtype,
+        )
         return values
 
 

@@ -53,8 +53,16 @@ def _layer(
         macs=workload.macs,
         weight_bits=workload.weight_bits or None,
         activation_bits=workload.activation_bits or None,
-        reduction=_reduction(unit, workload.m, execution, execution.monitors[node.name], observation.monitors[node.name],
-                             observation.images) if isinstance(unit, ProductsUnit) else None,
+        reduction=_reduction(
+            unit,
+            workload.m,
+            execution,
+            execution.monitors[node.name],
+            observation.monitors[node.name],
+            observation.images,
+        )
+        if isinstance(unit, ProductsUnit)
+        else None,
         sqnr_db=observation.sqnr_db.get(node.name),
         weights=weights,
         activations=observation.activations.get(node.name),

@@ -79,6 +79,7 @@ class Program:
         wanted = set(self.graph.outputs)
         kept = {self.graph.inputs[0]: batch} if keep else {}
         for node, _, outputs in self.steps(batch, monitors):
-            kept.update({name: array for name, array in zip(node.outputs, outputs, strict=True) if keep or name in wanted})
+            kept.update(
+                {name: array for name, array in zip(node.outputs, outputs, strict=True) if keep or name in wanted}
+            )
         return kept
-

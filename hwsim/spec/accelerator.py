@@ -46,8 +46,12 @@ class Accelerator:
         require(self.rows in range(1, 4097), "rows", "an integer from 1 to 4096", self.rows)
         require(self.cols in range(1, 4097), "cols", "an integer from 1 to 4096", self.cols)
         require(0 < self.clock_hz <= 1e12, "clock_hz", "positive and at most 1e12", self.clock_hz)
-        require(0 < self.dram_bytes_per_cycle <= 1e6, "dram_bytes_per_cycle", "positive and at most 1e6",
-                self.dram_bytes_per_cycle)
+        require(
+            0 < self.dram_bytes_per_cycle <= 1e6,
+            "dram_bytes_per_cycle",
+            "positive and at most 1e6",
+            self.dram_bytes_per_cycle,
+        )
 
 
 PRESETS: tuple[Accelerator, ...] = (

@@ -40,6 +40,10 @@ class ZeroPoints(enum.Enum):
     FOLD = "fold"
 
 
+INT32 = Register(32, Overflow.WRAP)
+"""A plain 32-bit integer, as in C."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reduction:
     """Order and registers of a sum of products; see the module for the definition.
@@ -60,7 +64,7 @@ class Reduction:
         Where the bias enters and who removes the activations' zero point.
     """
 
-    acc: Register = Register(32, Overflow.WRAP)
+    acc: Register = INT32
     lanes: int = 1
     tree: Register | None = None
     chain: int | None = None

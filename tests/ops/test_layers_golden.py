@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from hypothesis import given, settings
 from layer_cases import Layer, check_against_oracle, layers
 
 from hwsim.kernels.jit import ENABLED
 
 EXAMPLES = 120 if ENABLED else 25
-reached: Counter[str] = Counter()
 
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
