@@ -305,3 +305,12 @@ def mean(values: Sequence[int], real: float, zero_points: Sequence[int], lo: int
     up = min(int(math.log2(count)), 32, 31 + factor.shift)
     divided = Multiplier(factor.multiplier * 2**up // count, factor.shift - up)
     return max(lo, min(hi, scale(total, divided, profile) + zero_points[1]))
+
+
+def rescale_float32(q: int, scales: Sequence[float], zero_points: Sequence[int], lo: int, hi: int) -> int:
+    """TFLite's change of scale of a uint8 concatenation: ``round(q * scale + bias)`` in float32, ties away from zero."""
+    inverse = to_float32(1 / to_float32(Fraction(scales[1])))
+    scale = to_float32(to_float32(Fraction(scales[0])) * inverse)
+    offset = to_float32(-zero_points[0] * scale)
+    steps = round_half_away(to_float32(to_float32(q * scale) + offset))
+    return max(lo, min(hi, steps + zero_points[1]))

@@ -46,7 +46,9 @@ def rescaler(
 
 def round_half_away(values: Array) -> Array:
     """Nearest integer, ties away from zero, in the dtype of `values`."""
-    found: Array = np.trunc(values + np.copysign(np.asarray(0.5, values.dtype), values))
+    # Adding 0.5 first would itself round: 0.49999997 to 1, and large odd numbers to even ones.
+    fraction, whole = np.modf(values)
+    found: Array = whole + np.trunc(2 * fraction)
     return found
 
 

@@ -68,6 +68,9 @@ class Multiplier:
             multiplier, shift = 1 << 30, shift + 1
         if shift < -31:
             return cls(0, 0)
+        if shift > 30:
+            # What rounds up to 2**30: the nearest factor that there is.
+            return cls((1 << 31) - 1, 30)
         return cls(multiplier, shift)
 
     @property

@@ -62,7 +62,7 @@ def simple(bits: int, overflow: Overflow = Overflow.SATURATE, **fields: Any) -> 
         (127, -128, 127, simple(18), {}, SATURATE),
         (127, -128, 127, simple(17), {}, SATURATE),
         (127, -128, 127, simple(17, Overflow.WRAP), {}, WRAP),
-        (127, -128, 127, simple(17, bias_at=BiasAt.END), {}, None),
+        (127, -128, 127, simple(17, bias_at=BiasAt.END), {}, SATURATE),
         (127, -128, 127, simple(17, lanes=2), {}, None),
         (127, -128, 127, simple(17, chain=3, psum=Register(32, Overflow.WRAP)), {}, None),
         (127, -128, 127, simple(17), {"depthwise": True}, None),
@@ -97,6 +97,15 @@ def test_a_register_plus_a_product_must_fit_int32() -> None:
         assert planned(np.full((9, 1), 32767), np.zeros(1, np.int64), activation, 1, simple(31)).operation == operation
     assert planned(np.full((9, 1), 2**14), np.zeros(1, np.int64), 0, 2**15 - 1, simple(31)).operation == SATURATE
     assert planned(np.full((9, 1), 2**15), np.zeros(1, np.int64), 0, 2**15 - 1, simple(31)).operation is None
+
+
+@pytest.mark.skipif(not ENABLED, reason="the SIMD kernels need the JIT")
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_accumulator_and_a_late_bias_must_fit_int32_together(sign: int) -> None:
+    for bias, operation in ((2**31 - 2**16 - 1, SATURATE), (2**31 - 2**16, None)):
+        plan = planned(np.full((9, 1), 127), np.array([sign * bias]), -128, 127, simple(17, bias_at=BiasAt.END))
+        assert plan.operation == operation
+        assert plan.largest == 2**16 + bias
 
 
 def test_the_proof_names_the_bits_needed_and_the_bits_there_are() -> None:

@@ -116,7 +116,7 @@ def layers(
     )  # fmt: skip
     source = per_tensor(source_form, 0.125 if power else 0.1, int(rng.integers(source_form.lo, source_form.hi + 1)))
     # A scale at which sums of random signs spread over the output's range.
-    depth = weights.elements // (total if kind != "depthwise" else total)
+    depth = weights.elements // total
     spread = float(np.mean(weight_scale)) * 2.0 ** (weight_form.bits - 2 + source_form.bits - 2) * depth**0.5 * 0.1
     exponent = round(np.log2(spread / 2.0 ** (result_form.bits - 2)) + float(rng.uniform(-2, 2)))
     result = per_tensor(
@@ -175,6 +175,14 @@ def real_factors(layer: Layer) -> list[float]:
     return factors
 
 
+def profile_of(layer: Layer) -> Profile:
+    """Return how the layer is rounded: LiteRT's fully connected reference kernel rounds once."""
+    profile = layer.arithmetic.profile
+    if isinstance(layer.op, FullyConnected) and profile is Profile.TFLITE:
+        return Profile.TFLITE_SINGLE
+    return profile
+
+
 def clamp_of(layer: Layer) -> tuple[int, int]:
     """Return the fused clamp: zero point + round(bound / scale), ties away from zero, within the format."""
     result = layer.output.quantization
@@ -225,7 +233,7 @@ def check_against_oracle(layer: Layer, unit: ProductsUnit | None = None) -> orac
     expected = [
         [
             [
-                oracle.requantize(x, factor, layer.arithmetic.profile, int(result.zero_point), lo, hi)
+                oracle.requantize(x, factor, profile_of(layer), int(result.zero_point), lo, hi)
                 for x, factor in zip(pixel, factors, strict=True)
             ]
             for pixel in image

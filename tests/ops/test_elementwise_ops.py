@@ -15,6 +15,7 @@ from op_cases import INT8, INT16, SEEDS, UINT8, draw_images, quantizations, run,
 from hwsim.graph import Quantization, Tensor
 from hwsim.kernels.jit import ENABLED
 from hwsim.ops import Activation, Add, Concat, Mul, Quantize, Rectify, elementwise
+from hwsim.ops.quantize import round_half_away
 from hwsim.spec import Arithmetic, Format, InputError, Profile, Reduction
 
 PROFILES = (Profile.TFLITE, Profile.TFLITE, Profile.TFLITE_SINGLE, Profile.ORT_FLOAT32)
@@ -104,8 +105,9 @@ def test_a_change_of_scale_equals_the_oracle_in_quantize_rectify_and_concat(
     real = float(source.scale) / float(result.scale)
     values = draw_images(seed, source.format, (2, 3, 5))
 
+    zeros = int(source.zero_point), int(result.zero_point)
+
     def expected(lo: int, hi: int) -> list[int]:
-        zeros = int(source.zero_point), int(result.zero_point)
         # Equal scales are a plain shift of the zero point, with no rounding.
         return [
             max(lo, min(hi, q - zeros[0] + zeros[1])) if same or real == 1 else
@@ -121,7 +123,11 @@ def test_a_change_of_scale_equals_the_oracle_in_quantize_rectify_and_concat(
     joined = Concat(1)
     inputs, output = tensors(joined, [(1, 3, 5), (1, 2, 5)], [source, result], result)
     out = run(joined, inputs, output, [values, other], profile)
-    assert out[:, :3].reshape(-1).tolist() == expected(form.lo, form.hi)
+    wished = expected(form.lo, form.hi)
+    if profile is Profile.TFLITE and form == UINT8 and not (same and zeros[0] == zeros[1]):
+        scales = float(source.scale), float(result.scale)
+        wished = [oracle.rescale_float32(q, scales, zeros, form.lo, form.hi) for q in values.reshape(-1).tolist()]
+    assert out[:, :3].reshape(-1).tolist() == wished
     assert np.array_equal(out[:, 3:], other)
 
 
@@ -153,6 +159,17 @@ def test_quantizing_reals_rounds_ties_away_from_zero_in_float32_and_clamps(q: Qu
     for quotient, result in zip(quotients, out[0].tolist(), strict=True):
         finite = oracle.Fraction(max(-1e9, min(1e9, quotient)))
         assert result == max(q.format.lo, min(q.format.hi, oracle.round_half_away(finite) + int(q.zero_point)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_half_away_is_exact_beside_a_half_and_on_large_numbers(dtype: Any) -> None:
+    """Adding 0.5 first would round 0.49999997 up to 1, and large odd numbers to even ones."""
+    half, digits = dtype(0.5), 23 if dtype is np.float32 else 52
+    values = [0.0, half, np.nextafter(half, dtype(0)), np.nextafter(half, dtype(1)), dtype(1.5), dtype(2.5), dtype(2**digits + 1)]
+    array = np.array(values + [-value for value in values], dtype)
+    got = round_half_away(array)
+    assert got.dtype == dtype
+    assert got.tolist() == [oracle.round_half_away(oracle.Fraction(value)) for value in array.tolist()]
 
 
 def test_huge_factors_are_refused_by_name() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from hwsim.graph import Quantization, Tensor
 from hwsim.kernels.jit import ENABLED
 from hwsim.kernels.monitor import Monitor
 from hwsim.ops import Conv2D, DepthwiseConv2D, Padding, Window
-from hwsim.spec import Arithmetic, Format, Overflow, Reduction, Register, ZeroPoints
+from hwsim.spec import Arithmetic, BiasAt, Format, Overflow, Reduction, Register, ZeroPoints
 
 pytestmark = pytest.mark.skipif(not ENABLED, reason="the SIMD kernels need the JIT")
 
@@ -38,25 +38,25 @@ WIDE = Reduction(Register(48, Overflow.WRAP))
 def exact_layers(draw: Any, **limits: Any) -> Layer:
     """Draw layers whose accumulators hold everything."""
     fold = draw(st.sampled_from(ZeroPoints))
-    reduction = dataclasses.replace(WIDE, zero_points=fold)
+    reduction = replace(WIDE, zero_points=fold)
     return draw(layers(reduction=reduction, bits=draw(st.sampled_from((8, 10, 16))), repeats=(1,), **limits))
 
 
 @st.composite
 def ordered_layers(draw: Any, overflow: Overflow, **limits: Any) -> Layer:
     """Draw layers whose accumulator is a few bits too narrow to be proven safe."""
-    wide = Reduction(Register(48, overflow), zero_points=ZeroPoints.SUBTRACT)
+    wide = Reduction(Register(48, overflow), bias_at=draw(st.sampled_from(BiasAt)))
     layer = draw(layers(("conv", "fully_connected"), reduction=wide, bits=draw(st.sampled_from((8, 11))), **limits))
     safe = layer.prepare().bounds.safe_bits()
     assume(safe > 8)
     bits = draw(st.integers(max(8, safe - 6), min(31, safe - 1)))
     narrow = layer.with_acc(Register(bits, overflow))
-    if len(layer.inputs) > 2 and overflow is Overflow.SATURATE:
+    if len(layer.inputs) > 2 and overflow is Overflow.SATURATE and wide.bias_at is BiasAt.START:
         bias = layer.inputs[2]
         form = narrow.arithmetic.reduction.acc.format
         assert bias.data is not None
-        clipped = dataclasses.replace(bias, data=bias.data.clip(form.lo, form.hi))
-        narrow = dataclasses.replace(narrow, inputs=(*layer.inputs[:2], clipped))
+        clipped = replace(bias, data=bias.data.clip(form.lo, form.hi))
+        narrow = replace(narrow, inputs=(*layer.inputs[:2], clipped))
     return narrow
 
 
@@ -110,6 +110,13 @@ LARGE = {
     "several blocks, saturating": (large_layer("conv", (29, 23), 3, 67, SAME3, reduction=one_register(18)), "saturate"),
     "several blocks, wrapping": (
         large_layer("conv", (29, 23), 3, 67, STRIDE2, reduction=one_register(16, Overflow.WRAP)), "wrap",
+    ),
+    "several blocks, saturating, bias at the end": (
+        large_layer("conv", (29, 23), 3, 67, SAME3, reduction=replace(one_register(16), bias_at=BiasAt.END)), "saturate",
+    ),
+    "groups, wrapping, bias at the end": (
+        large_layer("conv", (13, 11), 21, 51, SAME3, groups=3,
+                    reduction=replace(one_register(15, Overflow.WRAP), bias_at=BiasAt.END)), "wrap",
     ),
     "pointwise, one long row": (large_layer("conv", (19, 17), 17, 37, Window((1, 1))), "exact"),
     "pointwise with stride and padding": (
