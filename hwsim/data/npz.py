@@ -90,9 +90,7 @@ def _check_inputs(path: Path, inputs: NDArray[Any]) -> None:
     require(fits, field, "of shape [N, ...] with at least one value", list(inputs.shape))
     if inputs.dtype.kind == "f":
         bad = np.flatnonzero(~np.isfinite(inputs).reshape(len(inputs), -1).all(axis=1))
-        require(
-            bad.size == 0, field, "finite", f"NaN or infinite in {bad.size} samples: {bad[:3].tolist()}..."
-        )
+        require(bad.size == 0, field, "finite", f"NaN or infinite in {bad.size} samples: {bad[:3].tolist()}...")
 
 
 def _check_labels(path: Path, labels: NDArray[Any], samples: int) -> None:

@@ -20,7 +20,7 @@ _BLOCK = 1 << 14
 """Accumulators per block of output rows, about; they stay in the level-1 and level-2 caches until requantized."""
 
 _SLACK = 2 * LANES
-"""Elements past the image that a kernel may read (and multiply by a zero weight)."""
+"""Elements past the image that a kernel may read: it multiplies them, like the next pixel's, by a zero weight."""
 
 _to_8_bits, _to_16_bits = make_epilogue(8), make_epilogue(16)
 
@@ -48,20 +48,14 @@ def segment_offsets(
 
 
 @jit
-def _write_padded(
-    image: Any, channels: Any, stride: Any, subtract: Any, pad: Any, top: Any, left: Any, width: Any, out: Any
-) -> None:
-    """Write an image [H, W * C] into a padded one of `width` pixels of `stride` elements per row, minus `subtract`."""
-    out[:] = pad
+def _write_padded(image: Any, channels: Any, subtract: Any, top: Any, left: Any, width: Any, out: Any) -> None:
+    """Write an image [H, W * C] minus `subtract` into a padded one of `width` pixels per row, whose border is there."""
     for y in range(image.shape[0]):
-        at = ((y + top) * width + left) * stride
-        if stride == channels:
-            for i in range(image.shape[1]):
-                out[at + i] = np.int16(np.int32(image[y, i]) - subtract)
-        else:
-            for x in range(image.shape[1] // channels):
-                for c in range(channels):
-                    out[at + x * stride + c] = np.int16(np.int32(image[y, x * channels + c]) - subtract)
+        at = ((y + top) * width + left) * channels
+        # Slices, because an index that could be negative keeps LLVM from vectorizing.
+        source, target = image[y], out[at : at + image.shape[1]]
+        for i in range(source.shape[0]):
+            target[i] = np.int16(np.int32(source[i]) - subtract)
 
 
 @jit
@@ -97,17 +91,42 @@ def _requantize_block(
                         acc, p * width + n, multiplier, left, right, padded + n, zero_point, lo, hi, out_bytes, place
                     )
             if whole < channels:
-                # A whole vector would write into the next pixel.
+                # A whole vector spills into the next pixel, which comes later and writes over it, unless that is
+                # another group's or the end of the array.
+                place = at + p * stride + whole
+                spills = stride != channels or place + LANES > out.shape[0]
+                target, position = (scratch, 0) if spills else (out_bytes, place)
                 if item == 1:
                     _to_8_bits(
-                        acc, p * width + whole, multiplier, left, right, padded + whole, zero_point, lo, hi, scratch, 0
+                        acc,
+                        p * width + whole,
+                        multiplier,
+                        left,
+                        right,
+                        padded + whole,
+                        zero_point,
+                        lo,
+                        hi,
+                        target,
+                        position,
                     )
                 else:
                     _to_16_bits(
-                        acc, p * width + whole, multiplier, left, right, padded + whole, zero_point, lo, hi, scratch, 0
+                        acc,
+                        p * width + whole,
+                        multiplier,
+                        left,
+                        right,
+                        padded + whole,
+                        zero_point,
+                        lo,
+                        hi,
+                        target,
+                        position,
                     )
-                for i in range((channels - whole) * item):
-                    out_bytes[(at + p * stride + whole) * item + i] = scratch[i]
+                if spills:
+                    for i in range((channels - whole) * item):
+                        out_bytes[place * item + i] = scratch[i]
     else:
         for p in range(pixels):
             for n in range(channels):
@@ -136,18 +155,18 @@ def convolve(
     """
     vectors = (channels + LANES - 1) // LANES
     width = vectors * LANES
-    stride = width if is_depthwise else channels_in
     padded_width = geometry[7] + images.shape[2] // channels_in + geometry[9]
     padded_height = geometry[6] + images.shape[1] + geometry[8]
-    padded = np.empty(padded_height * padded_width * stride + _SLACK, np.int16)
-    row_stride, pixel_stride = geometry[2] * padded_width * stride, geometry[3] * stride
+    padded = np.empty(padded_height * padded_width * channels_in + _SLACK, np.int16)
+    padded[:] = pad
+    row_stride, pixel_stride = geometry[2] * padded_width * channels_in, geometry[3] * channels_in
     block = min(out_height, max(1, _BLOCK // (out_width * width)))
     acc = np.empty(block * out_width * width, np.int32)
     tally = np.zeros(2 * groups * width, np.int32)
     scratch = np.empty(2 * LANES, np.int8)
     per_pixel = groups * channels
     for image in range(images.shape[0]):
-        _write_padded(images[image], channels_in, stride, subtract, pad, geometry[6], geometry[7], padded_width, padded)
+        _write_padded(images[image], channels_in, subtract, geometry[6], geometry[7], padded_width, padded)
         for group in range(groups):
             for y in range(0, out_height, block):
                 rows = min(block, out_height - y)

@@ -59,8 +59,9 @@ def add_terms(
     last = np.empty(LANES, np.int8)
     for first in range(0, a.shape[0], _BLOCK):
         size = min(_BLOCK, a.shape[0] - first)
+        left_side, right_side = a[first : first + size], b[first : first + size]
         for i in range(size):
-            acc[i] = terms_a[np.int64(a[first + i]) - lo_a] + terms_b[np.int64(b[first + i]) - lo_b]
+            acc[i] = terms_a[np.uint64(left_side[i] - lo_a)] + terms_b[np.uint64(right_side[i] - lo_b)]
         whole = size - size % LANES
         for i in range(0, whole, LANES):
             _to_8_bits(acc, i, multiplier, left, right, 0, zero_point, lo, hi, out, first + i)

@@ -139,8 +139,7 @@ class ProductsUnit(Unit):
             images = images.reshape(images.shape[0], 1, -1, images.shape[3])
         batch, height, width, channels_in = images.shape
         padding = window.padding
-        stride = len(self.start) if self.depthwise else channels_in
-        offsets = self._segments((width + padding.left + padding.right) * stride, stride)
+        offsets = self._segments((width + padding.left + padding.right) * channels_in, channels_in)
         length = self.depth // len(offsets)
         flat = out.reshape(-1)
         convolve(

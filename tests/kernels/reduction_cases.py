@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import oracle
 from hypothesis import strategies as st
 
+import oracle
 from hwsim.kernels.monitor import NEVER, REGISTERS, Monitor
 from hwsim.kernels.reduce import reduce_panel
 from hwsim.spec import BiasAt, Overflow, Reduction, Register

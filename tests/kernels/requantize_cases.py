@@ -8,9 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import oracle
 from hypothesis import strategies as st
 
+import oracle
 from hwsim.kernels.requantize import PROFILES, scale
 from hwsim.spec import Multiplier, Profile
 
@@ -42,15 +42,17 @@ def check_scale(x: int, factor: Multiplier, implementation: Scale = scale) -> No
     if factor.is_power_of_two:
         profiles.append(Profile.POWER_OF_TWO)
     for profile in profiles:
-        if profile is Profile.ORT_FLOAT32:
-            expected = oracle.scale_float32(x, factor.real)
-        else:
-            expected = oracle.scale(x, factor, profile)
+        is_float = profile is Profile.ORT_FLOAT32
+        expected = oracle.scale_float32(x, factor.real) if is_float else oracle.scale(x, factor, profile)
         assert scaled(x, factor, profile, factor.real, implementation) == expected, (x, factor, profile)
 
 
 @st.composite
 def factors(draw: Any, shifts: tuple[int, int] = (-31, 30)) -> Multiplier:
     """Draw a multiplier, often a power of two or the largest, and a shift."""
-    multiplier = draw(st.one_of(st.sampled_from((1 << 30, (1 << 30) + 1, (1 << 31) - 1, 3 << 29)), st.integers(1 << 30, (1 << 31) - 1)))
+    multiplier = draw(
+        st.one_of(
+            st.sampled_from((1 << 30, (1 << 30) + 1, (1 << 31) - 1, 3 << 29)), st.integers(1 << 30, (1 << 31) - 1)
+        )
+    )
     return Multiplier(multiplier, draw(st.integers(*shifts)))

@@ -73,7 +73,9 @@ class Block:
     start: Array
 
 
-def random_block(rng: np.random.Generator, operation: int, *, bits: int | None = None, pixels: int | None = None) -> Block:
+def random_block(
+    rng: np.random.Generator, operation: int, *, bits: int | None = None, pixels: int | None = None
+) -> Block:
     """Draw a block whose ordered sums overflow often."""
     segments, length = int(rng.integers(1, 5)), int(rng.integers(1, 12))
     rows, channels = int(rng.integers(1, 4)), int(rng.integers(1, 5 * LANES + 2))
@@ -85,11 +87,15 @@ def random_block(rng: np.random.Generator, operation: int, *, bits: int | None =
     image = rng.integers(-magnitude, magnitude, size).astype(np.int16)
     weights = rng.integers(-magnitude, magnitude, (segments * length, channels))
     width = int(rng.integers(8, 20)) if bits is None else bits
-    register = Register(32, Overflow.WRAP) if operation == EXACT else Register(
-        width, Overflow.SATURATE if operation == SATURATE else Overflow.WRAP
+    register = (
+        Register(32, Overflow.WRAP)
+        if operation == EXACT
+        else Register(width, Overflow.SATURATE if operation == SATURATE else Overflow.WRAP)
     )
-    start = rng.integers(register.format.lo // 2, register.format.hi // 2, channels) if operation != EXACT else (
-        rng.integers(-(2**20), 2**20, channels)
+    start = (
+        rng.integers(register.format.lo // 2, register.format.hi // 2, channels)
+        if operation != EXACT
+        else (rng.integers(-(2**20), 2**20, channels))
     )
     return Block(operation, register, image, offsets, length, rows, row_stride, pixels, pixel_stride, weights, start)
 

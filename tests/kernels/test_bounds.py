@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reduction_cases import reductions
 
+import oracle
 from hwsim.kernels.bounds import Bounds, bound
 from hwsim.kernels.monitor import Monitor
 from hwsim.kernels.reduce import reduce_panel
@@ -98,7 +98,7 @@ def test_tree_and_partial_sum_bounds_are_the_worst_group_and_one_bit_less_overfl
         first, total = worst_group(weights[:, 0], low, high, 4, sign)
         assert int(getattr(bounds, f"{place}_{'high' if sign > 0 else 'low'}")[0]) == total
         bits = bits_for(0, total)
-        if bits <= 8 or len(weights) - first < 4 and place == "tree":
+        if bits <= 8 or (len(weights) - first < 4 and place == "tree"):
             continue
         activations = np.zeros(len(weights), np.int64)
         span = slice(first, first + 4)
@@ -129,6 +129,8 @@ def test_the_oracle_agrees_that_a_width_is_safe() -> None:
     weights, bias = [3, -7, 5], 11
     bounds = bound(np.array(weights)[:, None], np.array([bias]), -8, 7, Reduction())
     worst = [7, -8, 7]
-    total, registers, _ = oracle.reduce(worst, weights, bias, Reduction(Register(max(8, bounds.safe_bits()), Overflow.WRAP)))
+    total, registers, _ = oracle.reduce(
+        worst, weights, bias, Reduction(Register(max(8, bounds.safe_bits()), Overflow.WRAP))
+    )
     assert total == 11 + 21 + 56 + 35 == int(bounds.acc_high[0])
     assert not any(registers.counts.values())

@@ -55,7 +55,9 @@ def test_the_exact_operation_wraps_modulo_two_to_the_32_inside_and_comes_back() 
     """Prefixes may leave int32 where the whole sum does not; the planner never asks for it, but the kernel holds it."""
     image = np.array([32767, 32767, 32767, -32768, -32768, -32768, 0, 0], np.int16)
     weights = np.full((6, 3), 32767)
-    block = Block(EXACT, Register(32, Overflow.WRAP), image, np.zeros(1, np.int64), 6, 1, 0, 1, 0, weights, np.zeros(3, np.int64))
+    block = Block(
+        EXACT, Register(32, Overflow.WRAP), image, np.zeros(1, np.int64), 6, 1, 0, 1, 0, weights, np.zeros(3, np.int64)
+    )
     check_block(block)
 
 
@@ -63,7 +65,9 @@ def test_the_smallest_int16_pair_products_wrap_to_the_same_low_bits() -> None:
     """(-2**15)**2 * 2 is 2**31, the one pair sum that vpmaddwd cannot hold."""
     image = np.array([-32768, -32768, 1, 1], np.int16)
     weights = np.array([[-32768], [-32768], [-1]])
-    block = Block(EXACT, Register(32, Overflow.WRAP), image, np.zeros(1, np.int64), 3, 1, 0, 1, 0, weights, np.zeros(1, np.int64))
+    block = Block(
+        EXACT, Register(32, Overflow.WRAP), image, np.zeros(1, np.int64), 3, 1, 0, 1, 0, weights, np.zeros(1, np.int64)
+    )
     check_block(block)
 
 
@@ -75,7 +79,7 @@ def test_the_tile_harness_of_the_mutants_accepts_the_true_steps() -> None:
 
 
 def test_packing_refuses_weights_beyond_int16() -> None:
-    with pytest.raises(OverflowError, match="^weights must fit int16$"):
+    with pytest.raises(OverflowError, match=r"^weights must fit int16$"):
         pack_weights(np.array([[2**15]]), 1)
     assert pack_weights(np.array([[-(2**15)]]), 1)[0] == -(2**15)
 

@@ -34,7 +34,9 @@ def check_reductions(implementation: Implementation) -> None:
             for end, beyond in ((register.format.hi, 1), (register.format.lo, -1)):
                 for step in (-1, 0, 1):
                     reduction = Reduction(acc=register)
-                    check_reduction(case_of(products_of(step + 3 * beyond), end - 3 * beyond, reduction), implementation)
+                    check_reduction(
+                        case_of(products_of(step + 3 * beyond), end - 3 * beyond, reduction), implementation
+                    )
     check_reduction(case_of([(0, 0)], (1 << 40) + 5, Reduction(acc=Register(16, Overflow.WRAP))), implementation)
     for lanes, tree, chain, bias_at in (
         (1, None, 3, BiasAt.START),
@@ -91,7 +93,12 @@ def permuted(order: Callable[[int, int], Any]) -> Implementation:
     def run(panel: Any, weights: Any, bias: Any, reduction: Reduction, *rest: Any, **named: Any) -> Any:
         places = order(panel.shape[1], reduction.lanes)
         return reduce_panel(
-            np.ascontiguousarray(panel[:, places]), np.ascontiguousarray(weights[places]), bias, reduction, *rest, **named
+            np.ascontiguousarray(panel[:, places]),
+            np.ascontiguousarray(weights[places]),
+            bias,
+            reduction,
+            *rest,
+            **named,
         )
 
     return run
@@ -188,7 +195,9 @@ STEP_MUTANTS = {
         "for a, w in list(zip(_halves(b, activations), _halves(b, weights), strict=True))[::-1]:",
     ),
     "the largest value counts as an event": ('">", total, limits["hi"]', '">=", total, limits["hi"]'),
-    "the smallest value counts as an event": ('b.icmp_signed("<", total, limits["lo"])', 'b.icmp_signed("<=", total, limits["lo"])'),
+    "the smallest value counts as an event": (
+        'b.icmp_signed("<", total, limits["lo"])', 'b.icmp_signed("<=", total, limits["lo"])',
+    ),
     "the negative end does not saturate": (
         'low = b.select(b.icmp_signed(">", total, limits["lo"]), total, limits["lo"])', "low = total",
     ),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from requantize_cases import check_scale, edges, factors, scaled
 
+import oracle
 from hwsim.kernels.jit import ENABLED
 from hwsim.kernels.requantize import Requantizer, doubling_high, factor_for, rounding_shift
 from hwsim.spec import InputError, Multiplier, Profile
@@ -47,12 +47,15 @@ def test_the_named_ties() -> None:
         Profile.POWER_OF_TWO: (3, -2, 1, 0),
     }
     for profile, expected in named.items():
-        got = [scaled(x, factor, profile, factor.real) for factor, x in ((half, 5), (half, -5), (quarter, 2), (quarter, -2))]
+        got = [
+            scaled(x, factor, profile, factor.real)
+            for factor, x in ((half, 5), (half, -5), (quarter, 2), (quarter, -2))
+        ]
         assert tuple(got) == expected, profile
 
 
 def floor_division_port(a: int, b: int) -> int:
-    """gemmlowp's C text read as Python: ``nudge = ab >= 0 ? 1 << 30 : 1 - (1 << 30); (ab + nudge) / (1 << 31)`` with ``//``."""
+    """Gemmlowp's C text read as Python: ``nudge = ab >= 0 ? 1 << 30 : 1 - (1 << 30); (ab + nudge) / (1 << 31)`` with ``//``."""
     ab = a * b
     return (ab + ((1 << 30) if ab >= 0 else 1 - (1 << 30))) // (1 << 31)
 
@@ -68,7 +71,9 @@ def test_the_doubling_high_multiply_is_one_addition_and_a_shift_and_no_floor_div
     rng = np.random.default_rng(3)
     ends = [0, 1, -1, 2**31 - 1, -(2**31), 2**30, -(2**30)]
     pairs = [(a, b) for a, b in itertools.product(ends, ends) if b >= 0]
-    pairs += list(zip(rng.integers(-(2**31), 2**31, 2000).tolist(), rng.integers(2**30, 2**31, 2000).tolist(), strict=True))
+    pairs += list(
+        zip(rng.integers(-(2**31), 2**31, 2000).tolist(), rng.integers(2**30, 2**31, 2000).tolist(), strict=True)
+    )
     for a, b in pairs:
         assert int(doubling_high(np.int64(a), np.int64(b))) == (a * b + 2**30) >> 31 == c_division_port(a, b)
     wrong = sum(floor_division_port(a, b) != c_division_port(a, b) for a, b in pairs[-2000:])
@@ -91,8 +96,10 @@ def test_the_rounding_shift_sends_ties_away_from_zero(x: int, bits: int) -> None
 
 
 def test_double_and_single_rounding_differ_in_about_four_percent_of_random_cases() -> None:
-    """Measured 3.8 % before the start of the project. The rate halves with every bit of the shift; here the factors are
-    log-uniform in 2**-15..2**-1."""
+    """Measured 3.8 % before the start of the project.
+
+    The rate halves with every bit of the shift; here the factors are log-uniform in 2**-15..2**-1.
+    """
     rng = np.random.default_rng(4)
     reals = (2.0 ** rng.uniform(-15, -1, 100)).tolist()
     acc = rng.integers(-(2**20), 2**20, (200 if ENABLED else 50, 100))
@@ -106,7 +113,9 @@ def test_double_and_single_rounding_differ_in_about_four_percent_of_random_cases
 
 @settings(max_examples=EXAMPLES // 2, deadline=None, derandomize=True)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(Profile), st.integers(8, 48))
-def test_a_requantizer_scales_adds_the_zero_point_and_clamps_per_channel(seed: int, profile: Profile, bits: int) -> None:
+def test_a_requantizer_scales_adds_the_zero_point_and_clamps_per_channel(
+    seed: int, profile: Profile, bits: int
+) -> None:
     rng = np.random.default_rng(seed)
     exponents = rng.uniform(-30, min(10, 61 - bits), 5)
     reals = (2.0 ** (np.round(exponents) if profile is Profile.POWER_OF_TWO else exponents)).tolist()
@@ -115,18 +124,26 @@ def test_a_requantizer_scales_adds_the_zero_point_and_clamps_per_channel(seed: i
     requantizer = Requantizer(reals, profile, zero_point, lo, hi, bits)
     least, most = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
     wished = rng.integers(lo - zero_point - 300, hi - zero_point + 300, (4, 5)) / np.array(reals)
-    acc = np.concatenate([rng.choice([least, most, 0, 1, -1], (2, 5)), wished.clip(least, most).astype(np.int64)])[:, 1:4]
+    acc = np.concatenate([rng.choice([least, most, 0, 1, -1], (2, 5)), wished.clip(least, most).astype(np.int64)])[
+        :, 1:4
+    ]
     out = requantizer(acc, slice(1, 4), "int16")
     assert out.dtype == np.int16
     for row, results in zip(acc.tolist(), out.tolist(), strict=True):
-        expected = [oracle.requantize(x, real, profile, zero_point, lo, hi) for x, real in zip(row, reals[1:4], strict=True)]
+        expected = [
+            oracle.requantize(x, real, profile, zero_point, lo, hi) for x, real in zip(row, reals[1:4], strict=True)
+        ]
         assert results == expected
 
 
 def test_factors_that_a_profile_or_the_arithmetic_cannot_hold_are_refused_by_name() -> None:
-    with pytest.raises(InputError, match=r"^requantization factor must be a power of two in the profile power-of-two, not 0.3$"):
+    with pytest.raises(
+        InputError, match=r"^requantization factor must be a power of two in the profile power-of-two, not 0.3$"
+    ):
         factor_for(0.3, Profile.POWER_OF_TWO)
     assert factor_for(0.25, Profile.POWER_OF_TWO) == Multiplier(1 << 30, -1)
-    with pytest.raises(InputError, match=r"^requantization factor must be below 2\*\*14 for a 48-bit accumulator, not 16384.0$"):
+    with pytest.raises(
+        InputError, match=r"^requantization factor must be below 2\*\*14 for a 48-bit accumulator, not 16384.0$"
+    ):
         Requantizer([1.0, 2.0**14], Profile.TFLITE, 0, -128, 127, 48)
     Requantizer([2.0**14 * (1 - 2**-20)], Profile.TFLITE, 0, -128, 127, 48)

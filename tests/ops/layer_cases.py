@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import oracle
 from hypothesis import strategies as st
 
+import oracle
 from hwsim.graph import Quantization, Tensor
 from hwsim.kernels.gemm import EXACT, SATURATE, WRAP
 from hwsim.kernels.monitor import NEVER, REGISTERS, Monitor
@@ -164,10 +164,8 @@ def real_factors(layer: Layer) -> list[float]:
     source, weights = layer.inputs[0].quantization, layer.inputs[1].quantization
     result = layer.output.quantization
     assert source is not None and weights is not None and result is not None
-    if isinstance(layer.op, FullyConnected):
-        single = weights.axis is None
-    else:
-        single = source.format == Format(8, signed=False)
+    is_matrix, is_uint8 = isinstance(layer.op, FullyConnected), source.format == Format(8, signed=False)
+    single = weights.axis is None if is_matrix else is_uint8
     factors = []
     for scale in np.broadcast_to(weights.scale, (layer.output.shape[-1],)).tolist():
         product = float(source.scale) * scale

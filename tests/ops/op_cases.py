@@ -15,21 +15,29 @@ INT8, UINT8, INT16 = Format(8), Format(8, signed=False), Format(16)
 
 
 @st.composite
-def quantizations(draw: Any, forms: tuple[Format, ...] = (INT8, UINT8, INT16, Format(4), Format(2, False))) -> Quantization:
+def quantizations(
+    draw: Any, forms: tuple[Format, ...] = (INT8, UINT8, INT16, Format(4), Format(2, False))
+) -> Quantization:
     """Draw a per-tensor quantization with a scale in 2**-8..2**-2 and any zero point of the format."""
     form = draw(st.sampled_from(forms))
     scale = float(np.float32(2.0 ** draw(st.floats(-8, -2))))
-    zero_point = draw(st.sampled_from((0 if form.signed else form.hi // 2, form.lo, form.hi)) | st.integers(form.lo, form.hi))
+    zero_point = draw(
+        st.sampled_from((0 if form.signed else form.hi // 2, form.lo, form.hi)) | st.integers(form.lo, form.hi)
+    )
     return per_tensor(form, scale, zero_point)
 
 
-def tensors(op: Operator, shapes: list[tuple[int, ...]], sources: list[Quantization], result: Quantization) -> tuple[list[Tensor], Tensor]:
+def tensors(
+    op: Operator, shapes: list[tuple[int, ...]], sources: list[Quantization], result: Quantization
+) -> tuple[list[Tensor], Tensor]:
     """Return input tensors and the inferred output."""
     inputs = [Tensor(f"x{i}", shape, q) for i, (shape, q) in enumerate(zip(shapes, sources, strict=True))]
     return inputs, Tensor("y", op.infer(inputs)[0], result)
 
 
-def run(op: Operator, inputs: list[Tensor], output: Tensor, arrays: list[Array], profile: Profile = Profile.TFLITE) -> Array:
+def run(
+    op: Operator, inputs: list[Tensor], output: Tensor, arrays: list[Array], profile: Profile = Profile.TFLITE
+) -> Array:
     """Prepare and run on integers; assert shape and dtype of the result."""
     unit = op.prepare(inputs, [output], Arithmetic(Reduction(), profile))
     (out,) = unit.run(arrays)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from layer_cases import per_tensor
 from op_cases import INT8, INT16, SEEDS, UINT8, draw_images, quantizations, run, tensors
 
+import oracle
 from hwsim.graph import Quantization, Tensor
 from hwsim.kernels.jit import ENABLED
 from hwsim.ops import Activation, Add, Concat, Mul, Quantize, Rectify, elementwise
@@ -28,7 +28,13 @@ FORMATS = (INT8, UINT8, INT16, Format(4), Format(7, False))
     st.sampled_from(Activation), st.integers(1, 140),
 )  # fmt: skip
 def test_sums_equal_the_oracle(
-    first: Quantization, second: Quantization, result: Quantization, seed: int, profile: Profile, activation: Activation, size: int
+    first: Quantization,
+    second: Quantization,
+    result: Quantization,
+    seed: int,
+    profile: Profile,
+    activation: Activation,
+    size: int,
 ) -> None:
     op = Add(activation)
     inputs, output = tensors(op, [(1, size), (1, size)], [first, second], result)
@@ -39,7 +45,8 @@ def test_sums_equal_the_oracle(
     headroom = 20 if max(q.format.bits for q in three) <= 8 else 15
     lo, hi = activation.clamp(result)
     expected = [
-        oracle.add(x, y, scales, zeros, lo, hi, profile, headroom) for x, y in zip(a[0].tolist(), b[0].tolist(), strict=True)
+        oracle.add(x, y, scales, zeros, lo, hi, profile, headroom)
+        for x, y in zip(a[0].tolist(), b[0].tolist(), strict=True)
     ]
     assert out[0].tolist() == expected
 
@@ -53,7 +60,10 @@ def test_the_simd_sum_equals_the_golden_sum_on_all_pairs_of_integers(
     a, b = (np.ascontiguousarray(grid).reshape(1, -1) for grid in np.meshgrid(*values))
     rng = np.random.default_rng(12)
     for _ in range(6):
-        a_q, b_q, y_q = (per_tensor(form, float(2.0 ** rng.uniform(-7, -3)), int(rng.integers(form.lo, form.hi + 1))) for form in forms)
+        a_q, b_q, y_q = (
+            per_tensor(form, float(2.0 ** rng.uniform(-7, -3)), int(rng.integers(form.lo, form.hi + 1)))
+            for form in forms
+        )
         inputs, output = tensors(Add(), [a.shape, b.shape], [a_q, b_q], y_q)
         monkeypatch.setattr(elementwise, "ENABLED", True)
         fast = run(Add(), inputs, output, [a, b])
@@ -91,12 +101,21 @@ def test_operands_of_other_shapes_are_broadcast_like_repeated_ones(op: Any) -> N
     whole, _ = tensors(op, [(1, 3, 5, 7)] * 2, [q, q], q)
     repeated = np.ascontiguousarray(np.broadcast_to(b, a.shape))
     assert np.array_equal(run(op, inputs, output, [a, b]), run(op, whole, output, [a, repeated]))
-    with pytest.raises(InputError, match=rf"^{op.kind}: inputs must have shapes that broadcast, not \(1, 2\) and \(1, 3\)$"):
+    with pytest.raises(
+        InputError, match=rf"^{op.kind}: inputs must have shapes that broadcast, not \(1, 2\) and \(1, 3\)$"
+    ):
         op.infer([Tensor("a", (1, 2)), Tensor("b", (1, 3))])
 
 
 @settings(max_examples=120, deadline=None, derandomize=True)
-@given(quantizations(FORMATS), quantizations(FORMATS), SEEDS, st.sampled_from(PROFILES), st.booleans(), st.sampled_from(Activation))
+@given(
+    quantizations(FORMATS),
+    quantizations(FORMATS),
+    SEEDS,
+    st.sampled_from(PROFILES),
+    st.booleans(),
+    st.sampled_from(Activation),
+)
 def test_a_change_of_scale_equals_the_oracle_in_quantize_rectify_and_concat(
     source: Quantization, result: Quantization, seed: int, profile: Profile, same: bool, activation: Activation
 ) -> None:
@@ -139,7 +158,7 @@ def test_power_of_two_scales_need_power_of_two_factors() -> None:
     # (q - 1) / 4 with ties up, plus 2: -129/4 = -32.25, 2/4, 6/4, 126/4 = 31.5.
     assert out.tolist() == [[-30, 3, 4, 34]]
     inputs, output = tensors(Quantize(), [(1, 4)], [per_tensor(INT8, 0.3)], per_tensor(INT8, 1.0))
-    with pytest.raises(InputError, match="must be a power of two in the profile power-of-two, not 0.3"):
+    with pytest.raises(InputError, match=r"must be a power of two in the profile power-of-two, not 0.3"):
         Quantize().prepare(inputs, [output], arithmetic)
 
 
@@ -165,7 +184,15 @@ def test_quantizing_reals_rounds_ties_away_from_zero_in_float32_and_clamps(q: Qu
 def test_rounding_half_away_is_exact_beside_a_half_and_on_large_numbers(dtype: Any) -> None:
     """Adding 0.5 first would round 0.49999997 up to 1, and large odd numbers to even ones."""
     half, digits = dtype(0.5), 23 if dtype is np.float32 else 52
-    values = [0.0, half, np.nextafter(half, dtype(0)), np.nextafter(half, dtype(1)), dtype(1.5), dtype(2.5), dtype(2**digits + 1)]
+    values = [
+        0.0,
+        half,
+        np.nextafter(half, dtype(0)),
+        np.nextafter(half, dtype(1)),
+        dtype(1.5),
+        dtype(2.5),
+        dtype(2**digits + 1),
+    ]
     array = np.array(values + [-value for value in values], dtype)
     got = round_half_away(array)
     assert got.dtype == dtype
@@ -174,7 +201,9 @@ def test_rounding_half_away_is_exact_beside_a_half_and_on_large_numbers(dtype: A
 
 def test_huge_factors_are_refused_by_name() -> None:
     inputs, output = tensors(Quantize(), [(1, 2)], [per_tensor(INT8, 2.0**20)], per_tensor(INT8, 1.0))
-    with pytest.raises(InputError, match=r"^quantize: input scale / output scale must be below 2\*\*20, not 1048576.0$"):
+    with pytest.raises(
+        InputError, match=r"^quantize: input scale / output scale must be below 2\*\*20, not 1048576.0$"
+    ):
         Quantize().prepare(inputs, [output], Arithmetic())
     inputs, output = tensors(Mul(), [(1, 2)] * 2, [per_tensor(INT8, 2.0**10)] * 2, per_tensor(INT8, 1.0))
     with pytest.raises(InputError, match=r"^mul: product of input scales / output scale must be below 2\*\*20"):

@@ -32,7 +32,12 @@ def test_padding_is_the_zero_point_around_the_values(form: Any) -> None:
 def test_reshape_keeps_the_order_and_the_batch() -> None:
     q = per_tensor(INT8, 0.1)
     values = draw_images(4, INT8, (3, 2, 5, 7))
-    for shape, expected in (((1, -1), (1, 70)), ((1, 7, -1), (1, 7, 10)), ((-1, 10, 7), (1, 10, 7)), ((1, 70), (1, 70))):
+    for shape, expected in (
+        ((1, -1), (1, 70)),
+        ((1, 7, -1), (1, 7, 10)),
+        ((-1, 10, 7), (1, 10, 7)),
+        ((1, 70), (1, 70)),
+    ):
         inputs, output = tensors(Reshape(shape), [(1, 2, 5, 7)], [q], q)
         assert output.shape == expected
         assert np.array_equal(run(Reshape(shape), inputs, output, [values]).reshape(-1), values.reshape(-1))
@@ -75,7 +80,7 @@ def test_resize_takes_the_pixel_that_tflite_takes(corners: bool, centers: bool) 
 def test_moves_keep_scale_zero_point_and_format() -> None:
     op = Transpose((0, 1))
     inputs, output = tensors(op, [(1, 2)], [per_tensor(INT8, 0.1, 1)], per_tensor(INT8, 0.1, 2))
-    with pytest.raises(InputError, match="^tensor 'y': scale, zero point and format must be those of 'x0'"):
+    with pytest.raises(InputError, match=r"^tensor 'y': scale, zero point and format must be those of 'x0'"):
         op.prepare(inputs, [output], Arithmetic())
 
 
@@ -87,8 +92,14 @@ REFUSED = [
     (Reshape((1, 7, -1)), "reshape: shape must be a split of 120 elements, not (1, 7, -1)"),
     (Reshape((1, 7, 11)), "reshape: shape must be [batch, ...] with 120 elements per image, not (1, 7, 11)"),
     (Reshape((2, 60)), "reshape: shape must be [batch, ...] with 120 elements per image, not (2, 60)"),
-    (Transpose((1, 0, 2, 3)), "transpose: permutation must be of the 4 axes, with the batch axis first, not (1, 0, 2, 3)"),
-    (Transpose((0, 1, 1, 2)), "transpose: permutation must be of the 4 axes, with the batch axis first, not (0, 1, 1, 2)"),
+    (
+        Transpose((1, 0, 2, 3)),
+        "transpose: permutation must be of the 4 axes, with the batch axis first, not (1, 0, 2, 3)",
+    ),
+    (
+        Transpose((0, 1, 1, 2)),
+        "transpose: permutation must be of the 4 axes, with the batch axis first, not (0, 1, 1, 2)",
+    ),
     (ResizeNearest((0, 3)), "resize: size must be 1 or more, not (0, 3)"),
     (Concat(0), "concat: axis must be 1..3, not 0"),
     (Concat(4), "concat: axis must be 1..3, not 4"),
@@ -107,7 +118,10 @@ def test_windows_and_padding_refuse_impossible_sizes() -> None:
         (lambda: Window((0, 3)), "kernel must be 1 or more in both directions, not (0, 3)"),
         (lambda: Window((1, 3), stride=(1, 0)), "stride must be 1 or more in both directions, not (1, 0)"),
         (lambda: Window((1, 3), dilation=(0, 1)), "dilation must be 1 or more in both directions, not (0, 1)"),
-        (lambda: Padding(left=-1), "padding must be 0 or more on every side, not Padding(top=0, bottom=0, left=-1, right=0)"),
+        (
+            lambda: Padding(left=-1),
+            "padding must be 0 or more on every side, not Padding(top=0, bottom=0, left=-1, right=0)",
+        ),
         (lambda: Window((3, 3), dilation=(1, 2)).output(3, 4), "kernel must be at most the padded image of 4, not 5"),
     ):
         with pytest.raises(InputError) as error:

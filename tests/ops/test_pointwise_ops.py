@@ -27,7 +27,9 @@ REAL: dict[str, Callable[[float], float]] = {
 @pytest.mark.parametrize("function", REAL)
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(source=quantizations((INT8, UINT8, Format(5))), result=quantizations((INT8, UINT8, INT16)))
-def test_every_entry_of_a_table_is_the_nearest_integer(function: str, source: Quantization, result: Quantization) -> None:
+def test_every_entry_of_a_table_is_the_nearest_integer(
+    function: str, source: Quantization, result: Quantization
+) -> None:
     form = source.format
     values = np.arange(form.lo, form.hi + 1).astype(form.storage)[None]
     inputs, output = tensors(Lookup(function), [values.shape], [source], result)
@@ -82,7 +84,9 @@ def test_an_unknown_function_is_refused_with_the_known_ones() -> None:
     quantizations((INT8, UINT8, Format(6))), st.sampled_from((INT8, UINT8, Format(6), Format(4, False))), SEEDS,
     st.sampled_from((1, 2, 10, 97)), st.sampled_from((1.0, 0.5, 2.0)),
 )  # fmt: skip
-def test_softmax_is_within_a_step_of_the_exact_one(source: Quantization, form: Format, seed: int, depth: int, beta: float) -> None:
+def test_softmax_is_within_a_step_of_the_exact_one(
+    source: Quantization, form: Format, seed: int, depth: int, beta: float
+) -> None:
     """The fixed point of gemmlowp loses less than a step; bit-exactness with TFLite is held elsewhere."""
     result = per_tensor(form, 2.0**-form.bits, form.lo)
     values = draw_images(seed, source.format, (3, depth))
@@ -102,9 +106,11 @@ def test_a_softmax_of_equal_inputs_is_uniform() -> None:
 
 def test_a_softmax_needs_its_output_scale_and_the_last_axis() -> None:
     inputs, output = tensors(Softmax(), [(1, 4)], [per_tensor(INT8, 0.1)], per_tensor(INT8, 0.1, -128))
-    with pytest.raises(InputError, match=r"^softmax: scale and zero point of 'y' must be 2\*\*-8 and -128, not 0.1 and -128$"):
+    with pytest.raises(
+        InputError, match=r"^softmax: scale and zero point of 'y' must be 2\*\*-8 and -128, not 0.1 and -128$"
+    ):
         Softmax().prepare(inputs, [output], Arithmetic())
-    with pytest.raises(InputError, match="^softmax: axis must be the last, 2, not 1$"):
+    with pytest.raises(InputError, match=r"^softmax: axis must be the last, 2, not 1$"):
         Softmax(axis=1).infer([Tensor("x", (1, 2, 3))])
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_cases import windows
 from op_cases import INT8, INT16, SEEDS, UINT8, draw_images, quantizations, run, tensors
 
+import oracle
 from hwsim.graph import Quantization, Tensor
 from hwsim.kernels.pool import divide_rounded
 from hwsim.ops import Activation, AveragePool2D, MaxPool2D, Mean, Padding, Window
@@ -32,7 +32,12 @@ def pool_windows(pair: tuple[Window, tuple[int, int]]) -> tuple[Window, tuple[in
     st.booleans(),
 )  # fmt: skip
 def test_pools_equal_the_oracle(
-    case: tuple[Window, tuple[int, int]], q: Quantization, seed: int, channels: int, activation: Activation, include: bool
+    case: tuple[Window, tuple[int, int]],
+    q: Quantization,
+    seed: int,
+    channels: int,
+    activation: Activation,
+    include: bool,
 ) -> None:
     window, size = case
     images = draw_images(seed, q.format, (2, *size, channels))
@@ -53,19 +58,24 @@ def test_pools_equal_the_oracle(
 
 def test_the_quotient_of_a_mean_is_rounded_with_ties_away_from_zero() -> None:
     for total, count in itertools.product(range(-60, 61), range(1, 13)):
-        assert int(divide_rounded(np.int64(total), np.int64(count))) == oracle.round_half_away(oracle.Fraction(total, count))
+        assert int(divide_rounded(np.int64(total), np.int64(count))) == oracle.round_half_away(
+            oracle.Fraction(total, count)
+        )
 
 
 @pytest.mark.parametrize("op", [MaxPool2D, AveragePool2D])
 def test_padding_as_large_as_the_kernel_is_refused(op: type[MaxPool2D] | type[AveragePool2D]) -> None:
     pool = op(Window((2, 3), padding=Padding(left=3)))
-    with pytest.raises(InputError, match=r"^pooling padding must be smaller than the kernel \(2, 3\), not Padding\(top=0"):
+    with pytest.raises(
+        InputError, match=r"^pooling padding must be smaller than the kernel \(2, 3\), not Padding\(top=0"
+    ):
         pool.infer([Tensor("x", (1, 9, 9, 1))])
 
 
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(
-    quantizations(POOL_FORMATS), quantizations(POOL_FORMATS), SEEDS, st.sampled_from(((1, 2), (2,), (-1,), (1, 2, 3))), st.booleans(),
+    quantizations(POOL_FORMATS), quantizations(POOL_FORMATS), SEEDS, st.sampled_from(((1, 2), (2,), (-1,), (1, 2, 3))),
+    st.booleans(),
     st.sampled_from((Profile.TFLITE, Profile.TFLITE, Profile.TFLITE_SINGLE, Profile.ORT_FLOAT32)),
 )  # fmt: skip
 def test_means_equal_the_oracle(
@@ -81,5 +91,7 @@ def test_means_equal_the_oracle(
     real = float(source.scale) / float(result.scale)
     zero_points = (int(source.zero_point), int(result.zero_point))
     form = result.format
-    expected = [[oracle.mean(row, real, zero_points, form.lo, form.hi, profile) for row in image] for image in rows.tolist()]
+    expected = [
+        [oracle.mean(row, real, zero_points, form.lo, form.hi, profile) for row in image] for image in rows.tolist()
+    ]
     assert out.reshape(2, -1).tolist() == expected

@@ -34,7 +34,9 @@ def test_presets_have_names_of_their_own_and_plain_32_bit_accumulators() -> None
         assert preset.arithmetic.profile is Profile.TFLITE
 
 
-@pytest.mark.parametrize(("elements", "bits", "size"), [(0, 8, 0), (1, 1, 1), (8, 1, 1), (9, 1, 2), (5, 3, 2), (7, 16, 14)])
+@pytest.mark.parametrize(
+    ("elements", "bits", "size"), [(0, 8, 0), (1, 1, 1), (8, 1, 1), (9, 1, 2), (5, 3, 2), (7, 16, 14)]
+)
 def test_packed_bytes_leave_no_gaps_and_count_a_part_of_a_byte(elements: int, bits: int, size: int) -> None:
     assert Operand("weights", elements, bits).packed_bytes == size
 

@@ -86,5 +86,5 @@ def test_bits_for_is_the_smallest_width_that_holds_both(a: int, b: int) -> None:
 
 def test_require_raises_the_house_form_only_where_the_condition_fails() -> None:
     require(True, "x", "y", "z")
-    with pytest.raises(InputError, match="^x must be y, not z$"):
+    with pytest.raises(InputError, match=r"^x must be y, not z$"):
         require(False, "x", "y", "z")

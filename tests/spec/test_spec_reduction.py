@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import oracle
 from hwsim.spec import BiasAt, InputError, Overflow, Reduction, Register, ZeroPoints
 
 WIDE = Register(48, Overflow.WRAP)
@@ -67,5 +67,8 @@ def test_the_oracle_sums_a_dot_product_worked_by_hand() -> None:
     # Partial sums: 127 + 60 = 187 -> -69 (event); then -30. Accumulator: 100 - 69 = 31; 31 - 30 = 1.
     total, registers, running = oracle.reduce([100, 100, 60, 0, 70, -100], [1] * 6, 100, reduction)
     assert total == 1
-    assert {key: count for key, count in registers.counts.items() if count} == {("tree", "positive"): 1, ("psum", "positive"): 1}
+    assert {key: count for key, count in registers.counts.items() if count} == {
+        ("tree", "positive"): 1,
+        ("psum", "positive"): 1,
+    }
     assert running == [100, 360, 330]
