@@ -48,11 +48,14 @@ test-all: $(DEV) icarus ## the tests and the slow ones
 
 # mypy sees hwsim as it is installed, with the two folders of the top level in their places.
 lint: $(DEV) ## style, format and types
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
-	@rm -rf .make/types && mkdir -p .make/types/hwsim
-	@ln -s $(CURDIR)/hwsim/* $(CURDIR)/models $(CURDIR)/rtl .make/types/hwsim/
-	@cd .make/types && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache
+	@failed=0; \
+	$(BIN)/ruff check --quiet . || failed=1; \
+	$(BIN)/ruff format --check --quiet . || { echo "not formatted: make format"; failed=1; }; \
+	rm -rf .make/types && mkdir -p .make/types/hwsim; \
+	ln -s $(CURDIR)/hwsim/* $(CURDIR)/models $(CURDIR)/rtl .make/types/hwsim/; \
+	(cd .make/types && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache) \
+	  || failed=1; \
+	exit $$failed
 
 format: $(DEV) ## write the format that lint asks for
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

@@ -17,7 +17,7 @@ from pathlib import Path
 from hwsim.data import open_dataset
 from hwsim.load import load_model
 from hwsim.ops.products import ProductsUnit
-from hwsim.report import write_report
+from hwsim.report.write import write_report
 from hwsim.sim.compare import hwsim_sides, litert_side, measure, ratio
 from hwsim.sim.execute import Execution, execute
 from hwsim.sim.feed import Feed

@@ -32,7 +32,7 @@ class Registers:
         if register is None:
             return total
         self.sums += 1
-        lo, hi = -(2 ** (register.bits - 1)), 2 ** (register.bits - 1) - 1
+        lo, hi = -(1 << (register.bits - 1)), (1 << (register.bits - 1)) - 1
         if total > hi:
             self.counts[name, "positive"] += 1
         if total < lo:
@@ -44,8 +44,8 @@ class Registers:
 
 def wrap(value: int, bits: int) -> int:
     """Keep the low bits as a two's-complement number."""
-    low = value % 2**bits
-    return low - 2**bits if low >= 2 ** (bits - 1) else low
+    low = value % (1 << bits)
+    return low - (1 << bits) if low >= 1 << (bits - 1) else low
 
 
 def tree_sum(values: list[int], register: Register | None, registers: Registers) -> int:
@@ -257,7 +257,7 @@ def average_pool(
     zero_point: int,
 ) -> list[list[int]]:
     """Return [OH * OW][C], the mean of each window, ties away from zero, without its padding or with `zero_point` there."""
-    result = []
+    result: list[list[int]] = []
     for taps in window_positions((len(image), len(image[0])), kernel, stride, (1, 1), pad):
         result.append([])
         for c in range(len(image[0][0])):

@@ -9,7 +9,6 @@ import typer
 from pydantic import ValidationError
 
 from hwsim.cli.terminal import console
-from hwsim.report import write_report
 from hwsim.sim.document import RunDocument
 from hwsim.spec import InputError
 
@@ -27,4 +26,7 @@ def report(
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"]) or "the document"
         raise InputError(f"{document}: not a document of hwsim run: {where}: {problem['msg']}") from None
+    # Matplotlib takes a third of a second to import, which other commands should not wait for.
+    from hwsim.report.write import write_report
+
     console.print(f"Report: {write_report(parsed, output)}", highlight=False)

@@ -37,7 +37,6 @@ from hwsim.cli.terminal import check_writable, console, stages, write_whole
 from hwsim.data import open_dataset
 from hwsim.load import LoadedModel, load_model
 from hwsim.models.catalog import BUNDLED
-from hwsim.report import write_report
 from hwsim.report.folder import check_folder
 from hwsim.report.text import bytes_text, grouped, rate_text, shorten, si
 from hwsim.sim.document import Layer, RunDocument
@@ -109,6 +108,9 @@ def run(
         write_whole(json, document.to_json(), "--json")
         console.print(f"JSON: {json}", highlight=False)
     if report is not None:
+        # Matplotlib takes a third of a second to import: only those who want figures wait for it.
+        from hwsim.report.write import write_report
+
         page = write_report(document, report)
         console.print(f"Report: {page}", highlight=False)
 

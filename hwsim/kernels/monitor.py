@@ -38,8 +38,9 @@ class Monitor:
         int64 [channels]: extremes of the accumulator's running sum as it would be without any overflow, the bias
         included where it starts there. Empty range (low > high) where nothing was observed.
     first
-        int64 [4]: image, output pixel, channel and register of the first event. The image is `NEVER` where there was
-        none; the others are -1 where only the image is known (the SIMD kernels count per image).
+        int64 [4]: the first image with an event, its lowest output pixel, of that the lowest channel, and of that the lowest
+        register. The image is `NEVER` where there was none; the others are -1 where only the image is known (the SIMD
+        kernels count per image).
     """
 
     channels: int

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwsim.graph import Array, Graph, InputScaling, Node, Tensor
+from hwsim.graph import Array, Graph, InputScaling, Node, Quantization, Tensor
 from hwsim.ops import Dequantize, Quantize
 
 
@@ -26,10 +26,9 @@ def evaluate(graph: Graph, batch: Array) -> Iterator[tuple[Node, list[Array]]]:
             del values[name]
 
 
-def pixel_offset(tensor: Tensor) -> int:
-    """Return what an 8-bit input tensor adds to a raw pixel: 0 for uint8, -128 for int8, as its makers feed them."""
-    assert tensor.quantization is not None
-    return tensor.quantization.format.lo
+def pixel_offset(stored: Quantization) -> int:
+    """Return what an 8-bit input adds to a raw pixel: 0 for uint8, -128 for int8, as its makers feed them."""
+    return stored.format.lo
 
 
 def dequantized(graph: Graph) -> Graph:
@@ -75,5 +74,5 @@ def _scaling(tensor: Tensor) -> InputScaling | None:
     quantization = tensor.quantization
     if quantization is None or quantization.format.bits != 8:
         return None
-    mean = float(quantization.zero_point) - pixel_offset(tensor)
+    mean = float(quantization.zero_point) - pixel_offset(quantization)
     return InputScaling((mean,), (1.0 / float(quantization.scale),))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hwsim.data import Dataset
-from hwsim.graph import Array, Graph, InputScaling
+from hwsim.graph import Array, Graph, Quantization
 from hwsim.quant import pixel_offset
 from hwsim.spec import InputError, require
 
@@ -45,8 +45,8 @@ class Feed:
         An integer or a float network.
     dataset
         Its samples fit the input.
-    scaling
-        How pixels become real values; None takes the graph's.
+    stored
+        What integer tensors of the data set stand for: the input quantization of the model that they were made for.
 
     Notes
     -----
@@ -54,9 +54,10 @@ class Feed:
     minus 128. Every other input is the real value, quantized like any tensor. Integer tensors must have the input's dtype.
     """
 
-    def __init__(self, graph: Graph, dataset: Dataset, scaling: InputScaling | None = None) -> None:
+    def __init__(self, graph: Graph, dataset: Dataset, stored: Quantization | None = None) -> None:
         require_match(graph, dataset)
-        self.tensor, self.dataset, self.scaling = graph.input, dataset, scaling or graph.scaling
+        self.tensor, self.dataset, self.scaling = graph.input, dataset, graph.scaling
+        self.stored = stored or graph.input.quantization
         self._mean: Array = np.zeros(1, np.float32)
         self._std: Array = np.ones(1, np.float32)
         if self.scaling is not None:
@@ -84,15 +85,8 @@ class Feed:
             return (values.astype(np.float32) - self._mean) / self._std
         if values.dtype.kind == "f":
             return values.astype(np.float32)
-        quantization = self.tensor.quantization
-        require(
-            quantization is not None,
-            f"data set {self.dataset.name}: dtype",
-            "float for a network of float input",
-            values.dtype,
-        )
-        assert quantization is not None
-        return quantization.dequantize(self._as_stored(values))
+        stored, integers = self._as_stored(values)
+        return stored.dequantize(integers)
 
     def integers(self, start: int, stop: int) -> Array:
         """Return samples in the input's storage dtype (real values where the network quantizes its own input)."""
@@ -100,22 +94,28 @@ class Feed:
         if quantization is None:
             return self.real(start, stop)
         values = self.dataset.batch(start, stop)
-        if values.dtype.kind == "f" or (self.dataset.kind == "pixels" and self.scaling is not None):
+        scaled = self.dataset.kind == "pixels" and self.scaling is not None
+        if scaled or values.dtype.kind == "f" or self.stored is not quantization:
             return quantization.quantize(self.real(start, stop))
-        return self._as_stored(values)
+        return self._as_stored(values)[1]
 
-    def _as_stored(self, values: Array) -> Array:
-        quantization = self.tensor.quantization
-        assert quantization is not None
+    def _as_stored(self, values: Array) -> tuple[Quantization, Array]:
+        """Return the integers that a sample's values are, and what they stand for."""
+        stored = self.stored
+        if stored is None:
+            raise InputError(
+                f"data set {self.dataset.name}: dtype must be float for a model of float input, not {values.dtype}"
+            )
         if self.dataset.kind == "pixels":
-            return (values.astype(np.int16) + pixel_offset(self.tensor)).astype(quantization.format.storage)
+            return stored, (values.astype(np.int16) + pixel_offset(stored)).astype(stored.format.storage)
+        field = f"data set {self.dataset.name}: dtype of inputs"
         require(
-            str(values.dtype) == quantization.format.storage,
-            f"data set {self.dataset.name}: dtype of inputs",
-            f"{quantization.format.storage}, as the network's input",
+            str(values.dtype) == stored.format.storage,
+            field,
+            f"{stored.format.storage}, as the model's input",
             values.dtype,
         )
-        return values
+        return stored, values
 
 
 def spans(count: int, size: int) -> Iterator[tuple[int, int]]:

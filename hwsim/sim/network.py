@@ -48,7 +48,7 @@ def prepare_network(
         real = replace(real, scaling=scaling)
     source: Literal["float model", "dequantized model"] = "dequantized model" if graph.quantized else "float model"
     scheme = _scheme(weight_bits or 8, activation_bits or 8, profile)
-    feed = Feed(real, dataset.calibration_split())
+    feed = Feed(real, dataset.calibration_split(), graph.input.quantization)
     count = min(calibration_images, len(feed.dataset))
     ranges = calibrate(real, (feed.real(*span) for span in spans(count, batch_size(real))), scheme.ranges)
     info = QuantizationInfo(

@@ -31,7 +31,7 @@ from hwsim.sim.network import Network, prepare_network
 from hwsim.sim.observe import observe, observed_images
 from hwsim.sim.program import Program
 from hwsim.sim.timing import MODEL
-from hwsim.spec import PRESETS, Accelerator, require
+from hwsim.spec import PRESETS, Accelerator, operand_format, require
 
 Stage = Callable[[str, int], Progress]
 """Told the name and length of a stage of the run; returns what to call with finished images."""
@@ -79,6 +79,9 @@ class Settings:
     threads: int = 1
 
     def __post_init__(self) -> None:
+        for field in ("weight_bits", "activation_bits"):
+            if getattr(self, field) is not None:
+                operand_format(getattr(self, field), field=field)
         require(self.images is None or self.images >= 1, "images", "1 or more", self.images)
         require(self.calibration_images >= 1, "calibration_images", "1 or more", self.calibration_images)
         require(self.observed >= 1, "observed", "1 or more", self.observed)
@@ -126,8 +129,9 @@ def _run(model: LoadedModel, dataset: Dataset, settings: Settings, command: str,
         calibration_images=settings.calibration_images, scaling=settings.scaling, profile=accelerator.arithmetic.profile,
     )  # fmt: skip
     program = Program(network.integer, accelerator.arithmetic)
-    feed = Feed(network.integer, dataset)
-    real_feed = Feed(network.real, dataset)
+    stored = model.graph.input.quantization
+    feed = Feed(network.integer, dataset, stored)
+    real_feed = Feed(network.real, dataset, stored)
     count = min(len(dataset), settings.images or len(dataset))
     macs = total_macs(network.integer)
 

@@ -79,7 +79,7 @@ MUTANTS: dict[str, Patch] = {
     ),
     "segments start a channel late": ("segment_offsets", lambda *arguments: TRUE["segment_offsets"](*arguments) + 1),
     "weights are packed with the last product missing": (
-        "pack_weights", 
+        "pack_weights",
         lambda weights, segments: TRUE["pack_weights"](
             np.concatenate([weights[:-1], 0 * weights[-1:]]), segments
         ),

@@ -22,9 +22,11 @@ from layer_cases import (
 )
 
 from hwsim.graph import Quantization, Tensor
+from hwsim.kernels.convolution import convolve
 from hwsim.kernels.jit import ENABLED
+from hwsim.kernels.microkernel import LANES
 from hwsim.kernels.monitor import Monitor
-from hwsim.ops import Conv2D, DepthwiseConv2D, Padding, Window
+from hwsim.ops import Conv2D, DepthwiseConv2D, Padding, Window, products
 from hwsim.spec import Arithmetic, BiasAt, Format, Overflow, Reduction, Register, ZeroPoints
 
 pytestmark = pytest.mark.skipif(not ENABLED, reason="the SIMD kernels need the JIT")
@@ -152,6 +154,38 @@ def test_layers_of_real_size_equal_the_golden(name: str) -> None:
     assert (check_simd_against_golden(layer, unit) > 0) == (operation != "exact")
     (out,) = unit.run([layer.images])
     assert len(np.unique(out)) > 10
+
+
+GUARD = 77
+
+
+def guarded(*arguments: Any) -> None:
+    """Run `convolve` on an output with a guard behind it, which a vector that spills over the end would change."""
+    out = arguments[-5]
+    buffer = np.full(out.size + 4 * LANES, GUARD, out.dtype)
+    inner = buffer[: out.size]
+    convolve(*arguments[:-5], inner, inner.view(np.int8), *arguments[-3:])
+    assert np.all(buffer[out.size :] == GUARD)
+    out[:] = inner
+
+
+@pytest.mark.parametrize("kind", ["conv", "groups", "depthwise"])
+def test_every_number_of_channels_around_the_vectors_keeps_to_its_memory(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "convolve", guarded)
+    window = Window((2, 3), (1, 2), padding=Padding(0, 1, 1, 0))
+    for channels in range(1, 2 * LANES + 3):
+        for bits in (8, 16):
+            if kind == "depthwise":
+                layer = large_layer("depthwise", (4, 7), channels, channels, window)
+            else:
+                groups = 2 if kind == "groups" else 1
+                layer = large_layer("conv", (4, 7), 3 * groups, channels * groups, window, groups=groups)
+            result = layer.output.quantization
+            assert result is not None
+            wide = replace(layer.output, quantization=per_tensor(Format(bits), float(result.scale) / (bits - 7) ** 2))
+            check_simd_against_golden(replace(layer, output=wide))
 
 
 def test_small_layers_on_the_simd_kernels_equal_the_oracle() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hwsim.report import write_report
+from hwsim.report.write import write_report
 from hwsim.sim.document import Accuracy, Layer, ModelInfo, RunDocument
 
 _VOID = {"meta", "br", "hr", "img", "link", "input"}

@@ -13,7 +13,8 @@ import matplotlib
 import pytest
 from matplotlib.figure import Figure
 
-from hwsim.report import write, write_report
+from hwsim.report import write
+from hwsim.report.write import write_report
 from hwsim.report.figures import FIGURES
 from hwsim.report.table import COLUMNS
 from hwsim.sim.document import Layer, RunDocument
@@ -22,7 +23,7 @@ from hwsim.spec import InputError
 _AGAIN = """
 import sys
 from pathlib import Path
-from hwsim.report import write_report
+from hwsim.report.write import write_report
 from hwsim.sim.document import RunDocument
 write_report(RunDocument.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[2]))
 """
