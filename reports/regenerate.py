@@ -170,7 +170,7 @@ def _remember(part: str, figures: object) -> None:
     path = HERE / "figures.json"
     known = json.loads(path.read_text("utf-8")) if path.exists() else {}
     known[part] = figures
-    path.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
 
 def readme() -> None:

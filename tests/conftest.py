@@ -1,4 +1,4 @@
-"""What every test folder shares: the data folder, and the skips of tests whose tool is not installed."""
+"""What every test folder shares: the data folder, the skips of tests whose tool is missing, one cache per process."""
 
 from __future__ import annotations
 
@@ -9,18 +9,28 @@ from pathlib import Path
 
 import pytest
 
-_MISSING = {
-    "litert": None
-    if importlib.util.find_spec("ai_edge_litert")
-    else "ai-edge-litert is not installed: pip install 'hwsim[compare]'",
-    "rtl": None if shutil.which("iverilog") else "Icarus Verilog (iverilog) is not installed: apt install iverilog",
+_TOOLS = {
+    "litert": (
+        importlib.util.find_spec("ai_edge_litert") is not None,
+        "ai-edge-litert is not installed: pip install 'hwsim[compare]'",
+    ),
+    "rtl": (
+        shutil.which("iverilog") is not None,
+        "Icarus Verilog (iverilog) is not installed: apt install iverilog",
+    ),
 }
-"""Why the tests with a marker cannot run here, by marker."""
+"""By marker: whether its tests can run here, and why not."""
+
+# Two processes that fill one numba cache at a time can leave an index that names the code of another signature.
+# hwsim.kernels.jit reads this variable when it is first imported, which is after this file.
+if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    _cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ["XDG_CACHE_HOME"] = str(_cache / "hwsim" / f"tests-{_worker}")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for marker, reason in _MISSING.items():
-        if reason and item.get_closest_marker(marker):
+    for marker, (present, reason) in _TOOLS.items():
+        if not present and item.get_closest_marker(marker):
             pytest.skip(reason)
 
 

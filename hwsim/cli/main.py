@@ -58,3 +58,6 @@ def main() -> None:
         # The reader has gone (a pager, head): nothing to say and nobody to say it to.
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        # What no option is to blame for: a full disk, a name that is too long.
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))

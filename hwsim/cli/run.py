@@ -92,7 +92,7 @@ def run(
     settings = Settings(
         accelerator=machine, images=images, weight_bits=weight_bits, activation_bits=activation_bits,
         calibration_images=calibration_images, observed=observe, scaling=scaling_of(input_mean, input_std),
-        frames_per_second=fps, reference=float_reference, threads=threads or _cores(),
+        frames_per_second=fps, reference=float_reference, threads=_cores() if threads is None else threads,
     )  # fmt: skip
     if json is not None:
         check_writable(json, "--json")
@@ -172,8 +172,7 @@ def _print(document: RunDocument) -> None:
 def _events(layer: Layer) -> str:
     if layer.reduction is None:
         return ""
-    overflow = layer.reduction.overflow
-    events = sum(register.positive + register.negative for register in (overflow.tree, overflow.psum, overflow.acc))
+    events = layer.reduction.overflow.events
     return si(events) if events else "0" if layer.reduction.kernel == "ordered" else "proven 0"
 
 

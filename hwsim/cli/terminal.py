@@ -17,8 +17,9 @@ from hwsim.sim.execute import Progress as Advance
 from hwsim.sim.run import Stage
 from hwsim.spec import InputError
 
-console = Console(soft_wrap=True)
-errors = Console(stderr=True, soft_wrap=True)
+# Names of layers and files are printed as they are: neither "[/x]" nor ":x:" is a style.
+console = Console(soft_wrap=True, markup=False, emoji=False)
+errors = Console(stderr=True, soft_wrap=True, markup=False, emoji=False)
 
 EXIT_BAD_INPUT = 2
 
@@ -57,15 +58,22 @@ def stages() -> Iterator[Stage]:
 def check_writable(path: Path, option: str) -> None:
     """Raise `InputError` before long work where a file cannot be written afterwards."""
     folder = path.parent
-    if path.is_dir():
-        raise InputError(f"{option} must be a file, not the folder {path}")
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"{option} must be in a folder that can be written, not {path}")
+    try:
+        if path.is_dir():
+            raise InputError(f"{option} must be a file, not the folder {path}")
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise InputError(f"{option} must be in a folder that can be written, not {path}")
+    except OSError as error:
+        raise InputError(f"{option} must be a file that can be written, not {path} ({error.strerror})") from None
 
 
 def write_whole(path: Path, text: str, option: str) -> None:
     """Write a file beside its place and rename it there: a reader finds all of it, or what was there before."""
     try:
+        if path.exists() and not path.is_file():
+            # A device or a pipe (/dev/null, /dev/stdout) is written to; renaming would put a file in its place.
+            path.write_text(text, "utf-8")
+            return
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as stream:

@@ -34,11 +34,12 @@ class MinMax(RangeObserver):
         self._lo, self._hi = np.inf, -np.inf
 
     def see(self, values: Array) -> None:
-        self._lo = min(self._lo, float(values.min()))
-        self._hi = max(self._hi, float(values.max()))
+        # NumPy's minimum and maximum, which pass a NaN on.
+        self._lo = float(np.minimum(self._lo, values.min()))
+        self._hi = float(np.maximum(self._hi, values.max()))
 
     def range(self) -> tuple[float, float]:
-        return (self._lo, self._hi) if self._lo <= self._hi else (0.0, 0.0)
+        return (0.0, 0.0) if self._lo > self._hi else (self._lo, self._hi)
 
 
 RANGES: tuple[type[RangeObserver], ...] = (MinMax,)

@@ -46,13 +46,12 @@ def register_events(layer: Layer, register: Callable[[Overflow], Events]) -> int
     """Return the overflow events of one register of a layer, both directions together."""
     if layer.reduction is None:
         return 0
-    events = register(layer.reduction.overflow)
-    return events.positive + events.negative
+    return register(layer.reduction.overflow).total
 
 
 def overflow_events(layer: Layer) -> int:
     """Return the overflow events of a layer over all registers."""
-    return sum(register_events(layer, register) for _, register in REGISTERS)
+    return 0 if layer.reduction is None else layer.reduction.overflow.events
 
 
 def accumulator_bits(layer: Layer) -> int | None:

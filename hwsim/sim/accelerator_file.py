@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict, ValidationError
 
 from hwsim.spec import PRESETS, Accelerator, Arithmetic, BiasAt, InputError, Profile, Reduction, Register, ZeroPoints
 
@@ -23,6 +24,10 @@ def _register(value: object) -> Register:
 
 
 RegisterText = Annotated[Register, BeforeValidator(_register), PlainSerializer(str)]
+Integer = Annotated[int, Strict()]
+"""Not a text, not `true`: what TOML calls an integer."""
+Number = Annotated[float, Strict()]
+"""A TOML float or integer."""
 
 
 class _Table(BaseModel):
@@ -33,9 +38,9 @@ class ReductionTable(_Table):
     """``[reduction]``: the fields of `hwsim.spec.Reduction`; registers are texts such as ``16:saturate``."""
 
     acc: RegisterText = Register.parse("32:wrap")
-    lanes: int = 1
+    lanes: Integer = 1
     tree: RegisterText | None = None
-    chain: int | None = None
+    chain: Integer | None = None
     psum: RegisterText | None = None
     bias_at: BiasAt = BiasAt.START
     zero_points: ZeroPoints = ZeroPoints.SUBTRACT
@@ -46,10 +51,10 @@ class AcceleratorTable(_Table):
 
     schema_version: Literal[1] = 1
     name: str = Field(default="custom", min_length=1, max_length=100)
-    rows: int = 16
-    cols: int = 16
-    clock_hz: float = 200e6
-    dram_bytes_per_cycle: float = 8.0
+    rows: Integer = 16
+    cols: Integer = 16
+    clock_hz: Number = 200e6
+    dram_bytes_per_cycle: Number = 8.0
     requantize: Profile = Profile.TFLITE
     reduction: ReductionTable = ReductionTable()
 
@@ -66,7 +71,8 @@ def load_accelerator(name_or_path: str) -> Accelerator:
         if preset.name == name_or_path:
             return preset
     path = Path(name_or_path)
-    if not path.is_file():
+    # Not is_file(): it raises where a name is too long.
+    if not os.path.isfile(path):
         names = ", ".join(preset.name for preset in PRESETS)
         raise InputError(f"accelerator must be {names} or a TOML file, not {name_or_path!r} (no such file)")
     try:
@@ -80,6 +86,8 @@ def load_accelerator(name_or_path: str) -> Accelerator:
         )  # fmt: skip
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: not a readable TOML file: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise InputError(f"{path}: not a readable TOML file: nested too deeply") from None
     except ValidationError as error:
         raise InputError(f"{path}: {_first_problem(error)}") from None
     except InputError as error:

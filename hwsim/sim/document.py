@@ -84,6 +84,11 @@ class Events(_Part):
     positive: int
     negative: int
 
+    @property
+    def total(self) -> int:
+        """Both kinds."""
+        return self.positive + self.negative
+
 
 class Overflow(_Part):
     """Overflow events of a layer by register; a register that the reduction does not have counts 0."""
@@ -95,6 +100,11 @@ class Overflow(_Part):
     """Output channels with at least one event."""
     sums: int
     """Sums formed over all registers, the number that the events are a share of."""
+
+    @property
+    def events(self) -> int:
+        """Events of all registers."""
+        return self.tree.total + self.psum.total + self.acc.total
 
 
 class FirstOverflow(_Part):

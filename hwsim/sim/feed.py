@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -64,6 +65,7 @@ class Feed:
             channels = graph.input.shape[-1]
             for field, values in (("mean", self.scaling.mean), ("std", self.scaling.std)):
                 require(len(values) in (1, channels), f"input {field}", f"1 or {channels} numbers", list(values))
+                require(all(map(math.isfinite, values)), f"input {field}", "finite", list(values))
             require(min(self.scaling.std) > 0, "input std", "positive", list(self.scaling.std))
             self._mean, self._std = (np.array(v, np.float32) for v in (self.scaling.mean, self.scaling.std))
         quantization = self.tensor.quantization

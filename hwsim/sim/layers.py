@@ -43,7 +43,8 @@ def _layer(
     unit = program.units[node.name]
     weights = None
     if isinstance(unit, ProductsUnit):
-        real = network.real.tensors.get(inputs[1].name.split("@")[0], inputs[1])
+        # By the node: weights that layers share are copied under other names.
+        real = next(network.real.inputs_of(other)[1] for other in network.real.nodes if other.name == node.name)
         weights = weight_histogram(inputs[1], real.real())
     return Layer(
         name=node.name,
@@ -117,12 +118,7 @@ def total_of(layers: Sequence[Layer], accelerator: Accelerator, frames_per_secon
     compute = sum(layer.compute_cycles for layer in layers)
     stalls = sum(layer.stall_cycles for layer in layers)
     cycles = compute + stalls
-    events = sum(
-        register.positive + register.negative
-        for layer in layers
-        if layer.reduction is not None
-        for register in (layer.reduction.overflow.tree, layer.reduction.overflow.psum, layer.reduction.overflow.acc)
-    )
+    events = sum(layer.reduction.overflow.events for layer in layers if layer.reduction is not None)
     demand = [layer.dram_bytes.total / layer.cycles for layer in layers if layer.cycles]
     return Total(
         macs=macs,

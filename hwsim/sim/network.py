@@ -12,7 +12,7 @@ from hwsim.quant import SCHEMES, Scheme, calibrate, dequantized, quantize
 from hwsim.sim.document import QuantizationInfo
 from hwsim.sim.execute import batch_size
 from hwsim.sim.feed import Feed, spans
-from hwsim.spec import Profile
+from hwsim.spec import Profile, require
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ def prepare_network(
     itself where it has none).
     """
     graph = model.graph
+    if scaling is not None:
+        kind = f"data set {dataset.name}: input mean and std"
+        require(dataset.kind == "pixels", kind, "left out for tensors, which are what the model takes", scaling)
+        graph = replace(graph, scaling=scaling)
     if graph.quantized and weight_bits is None and activation_bits is None:
         info = QuantizationInfo(
             scheme="as stored in the model", weight_bits=common_bits(graph, weights=True),
@@ -44,8 +48,6 @@ def prepare_network(
         )  # fmt: skip
         return Network(graph, dequantized(graph), "dequantized model", "model", info)
     real = dequantized(graph)
-    if scaling is not None:
-        real = replace(real, scaling=scaling)
     source: Literal["float model", "dequantized model"] = "dequantized model" if graph.quantized else "float model"
     scheme = _scheme(weight_bits or 8, activation_bits or 8, profile)
     feed = Feed(real, dataset.calibration_split(), graph.input.quantization)

@@ -12,6 +12,7 @@ from hwsim.graph import Array, Graph, Quantization, Tensor
 from hwsim.kernels.monitor import Monitor
 from hwsim.quant import evaluate
 from hwsim.sim.document import Histogram
+from hwsim.sim.execute import Progress
 from hwsim.sim.feed import Feed, spans
 from hwsim.sim.program import Program
 
@@ -53,7 +54,9 @@ class Observation:
     activations: dict[str, Histogram] = field(default_factory=dict)
 
 
-def observe(program: Program, reference: Graph, feed: Feed, reference_feed: Feed, images: int) -> Observation:
+def observe(
+    program: Program, reference: Graph, feed: Feed, reference_feed: Feed, images: int, progress: Progress | None = None
+) -> Observation:
     """Run the first images on the golden kernels and in float, node by node.
 
     Parameters
@@ -62,6 +65,10 @@ def observe(program: Program, reference: Graph, feed: Feed, reference_feed: Feed
         The integer network and its input.
     reference, reference_feed
         The float network, with the same tensor names, and its input.
+    images
+        How many.
+    progress
+        Told of finished images.
     """
     total = program.monitors(observe=True)
     noise: dict[str, _Noise] = {}
@@ -80,6 +87,8 @@ def observe(program: Program, reference: Graph, feed: Feed, reference_feed: Feed
             extremes[name] = min(lo, float(real.min())), max(hi, float(real.max()))
         for name, monitor in monitors.items():
             total[name].merge(monitor)
+        if progress is not None:
+            progress(stop - start)
     result = Observation(images, total, {name: value.decibels() for name, value in noise.items()})
     result.activations = _histograms(program.graph, reference, reference_feed, images, extremes)
     return result

@@ -79,9 +79,9 @@ class Settings:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        for field in ("weight_bits", "activation_bits"):
-            if getattr(self, field) is not None:
-                operand_format(getattr(self, field), field=field)
+        for name, bits in (("weight_bits", self.weight_bits), ("activation_bits", self.activation_bits)):
+            if bits is not None:
+                operand_format(bits, field=name)
         require(self.images is None or self.images >= 1, "images", "1 or more", self.images)
         require(self.calibration_images >= 1, "calibration_images", "1 or more", self.calibration_images)
         require(self.observed >= 1, "observed", "1 or more", self.observed)
@@ -141,8 +141,7 @@ def _run(model: LoadedModel, dataset: Dataset, settings: Settings, command: str,
         progress = stage("float network", count)
         float32 = _float_accuracy(network, real_feed, execution, settings.threads, progress)
     looked = observed_images(macs, count, settings.observed)
-    stage("observed images", looked)
-    observation = observe(program, network.real, feed, real_feed, looked)
+    observation = observe(program, network.real, feed, real_feed, looked, stage("observed images", looked))
     layers = describe_layers(network, program, accelerator, execution, observation)
     return RunDocument(
         schema_version=SCHEMA_VERSION,

@@ -142,6 +142,7 @@ LARGE = {
                     reduction=Reduction(Register(48, Overflow.WRAP), zero_points=ZeroPoints.FOLD)), "exact",
     ),
     "2-bit weights": (large_layer("conv", (13, 11), 5, 19, SAME3, weight_bits=2, reduction=one_register(12)), "saturate"),
+    "unsigned images, signed output": (large_layer("conv", (13, 11), 3, 19, SAME3, form=Format(8, False)), "exact"),
     "one image, one pixel": (large_layer("conv", (1, 1), 5, 19, Window((1, 1)), batch=1), "exact"),
 }  # fmt: skip
 
