@@ -6,6 +6,8 @@ MAKEFLAGS += --no-print-directory
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Each worker compiles the kernels for itself (tests/conftest.py), so more of them than this gain little.
+PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 4
 PYTEST_ARGS ?=
 BENCH_MODEL ?= $(HWSIM_DATA)/mlperf_tiny/resnet8_int8.tflite
 
@@ -41,10 +43,10 @@ demo: $(RUNTIME) ## run a bundled CNN on real images and name the report to open
 	@$(BIN)/hwsim run digits_cnn --data digits --report out/demo
 
 test: $(DEV) icarus ## the tests, RTL in simulation among them (minutes)
-	@$(BIN)/python -m pytest -q -m "not slow" $(PYTEST_ARGS)
+	@$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(DEV) icarus ## the tests and the slow ones
-	@$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	@$(PYTEST) $(PYTEST_ARGS)
 
 # mypy sees hwsim as it is installed, with the two folders of the top level in their places.
 lint: $(DEV) ## style, format and types

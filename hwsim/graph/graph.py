@@ -79,6 +79,13 @@ class Graph:
                         f"{self.name}: node {node.name} ({node.op.kind}) reads tensor {name!r}, "
                         "which must be a constant, the input or the output of an earlier node"
                     )
+            for name in node.outputs:
+                require(
+                    name in self.tensors and name not in known,
+                    f"{self.name}: output {name!r} of node {node.name}",
+                    "a tensor of the graph that no other node writes",
+                    repr(name),
+                )
             known.update(node.outputs)
         for name in self.outputs:
             require(name in known, f"{self.name}: output", "written by a node", repr(name))

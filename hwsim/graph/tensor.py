@@ -45,6 +45,9 @@ class Quantization:
             f"of shape {self.scale.shape}",
             self.zero_point.shape,
         )
+        form = self.format
+        inside = (self.zero_point >= form.lo) & (self.zero_point <= form.hi)
+        require(bool(np.all(inside)), "zero_point", f"in {form.lo}..{form.hi} of {form}", self.zero_point)
         require(
             self.scale.ndim == (0 if self.axis is None else 1),
             "scale",

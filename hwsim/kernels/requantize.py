@@ -81,7 +81,7 @@ def factor_for(real: float, profile: Profile) -> Multiplier:
     require(
         profile is not Profile.POWER_OF_TWO or (factor.is_power_of_two and factor.real == real),
         "requantization factor",
-        "a power of two in the profile power-of-two",
+        "a power of two of at least 2**-32 in the profile power-of-two",
         real,
     )
     return factor

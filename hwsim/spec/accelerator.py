@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hwsim.spec.errors import require
+from hwsim.spec.errors import require, within
 from hwsim.spec.reduction import Reduction
 from hwsim.spec.requantization import Profile
 
@@ -43,8 +43,8 @@ class Accelerator:
     arithmetic: Arithmetic = field(default_factory=Arithmetic)
 
     def __post_init__(self) -> None:
-        require(self.rows in range(1, 4097), "rows", "an integer from 1 to 4096", self.rows)
-        require(self.cols in range(1, 4097), "cols", "an integer from 1 to 4096", self.cols)
+        require(within(self.rows, range(1, 4097)), "rows", "an integer from 1 to 4096", self.rows)
+        require(within(self.cols, range(1, 4097)), "cols", "an integer from 1 to 4096", self.cols)
         require(0 < self.clock_hz <= 1e12, "clock_hz", "positive and at most 1e12", self.clock_hz)
         require(
             0 < self.dram_bytes_per_cycle <= 1e6,

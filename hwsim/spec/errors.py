@@ -10,6 +10,11 @@ class InputError(Exception):
     """
 
 
+def within(value: object, allowed: range) -> bool:
+    """Whether a value is an integer (not a float that equals one, nor a boolean) in a range."""
+    return type(value) is int and value in allowed
+
+
 def require(condition: bool, field: str, requirement: str, value: object) -> None:
     """Raise `InputError` in the house form unless `condition` holds."""
     if not condition:

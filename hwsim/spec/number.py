@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from hwsim.spec.errors import InputError, require
+from hwsim.spec.errors import InputError, require, within
 
 OPERAND_BITS = range(2, 17)
 """Widths that a weight or an activation may have."""
@@ -37,7 +37,7 @@ class Format:
     signed: bool = True
 
     def __post_init__(self) -> None:
-        require(self.bits in range(1, 65), "bits", "an integer from 1 to 64", self.bits)
+        require(within(self.bits, range(1, 65)), "bits", "an integer from 1 to 64", self.bits)
 
     @property
     def lo(self) -> int:
@@ -61,7 +61,7 @@ class Format:
 
 def operand_format(bits: int, signed: bool = True, field: str = "bits") -> Format:
     """Return the format of a weight or an activation; `field` names the option in the error."""
-    require(bits in OPERAND_BITS, field, "an integer from 2 to 16", bits)
+    require(within(bits, OPERAND_BITS), field, "an integer from 2 to 16", bits)
     return Format(bits, signed)
 
 
@@ -90,7 +90,7 @@ class Register:
     overflow: Overflow
 
     def __post_init__(self) -> None:
-        require(self.bits in REGISTER_BITS, "register bits", "an integer from 8 to 48", self.bits)
+        require(within(self.bits, REGISTER_BITS), "register bits", "an integer from 8 to 48", self.bits)
 
     @property
     def format(self) -> Format:
@@ -102,7 +102,12 @@ class Register:
         """Read ``BITS:wrap`` or ``BITS:saturate``, for example ``16:saturate``; `field` names the option."""
         bits, _, mode = text.partition(":")
         allowed = "BITS:wrap or BITS:saturate with BITS from 8 to 48"
-        require(bits.isascii() and bits.isdigit() and int(bits) in REGISTER_BITS, field, allowed, repr(text))
+        require(
+            bits.isascii() and bits.isdigit() and len(bits) < 4 and int(bits) in REGISTER_BITS,
+            field,
+            allowed,
+            repr(text),
+        )
         try:
             return cls(int(bits), Overflow(mode))
         except ValueError:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from hwsim.spec.errors import require
+from hwsim.spec.errors import require, within
 from hwsim.spec.number import Overflow, Register
 
 
@@ -73,8 +73,10 @@ class Reduction:
     zero_points: ZeroPoints = ZeroPoints.SUBTRACT
 
     def __post_init__(self) -> None:
-        require(self.lanes in range(1, 257), "lanes", "an integer from 1 to 256", self.lanes)
-        require(self.chain is None or self.chain in range(1, 65537), "chain", "an integer from 1 to 65536", self.chain)
+        require(within(self.lanes, range(1, 257)), "lanes", "an integer from 1 to 256", self.lanes)
+        require(
+            self.chain is None or within(self.chain, range(1, 65537)), "chain", "an integer from 1 to 65536", self.chain
+        )
         require(
             (self.chain is None) == (self.psum is None),
             "psum",

@@ -111,7 +111,9 @@ def layers(
     per_channel, affine = draw(st.booleans()), draw(st.integers(0, 4)) == 0
     exponents = rng.integers(-8, -2, total if per_channel else None)
     weight_scale = 2.0**exponents * (1.0 if power else rng.uniform(1, 2, np.shape(exponents)))
-    weight_zero = rng.integers(-3, 4, np.shape(exponents)) * affine
+    # An offset from the format's middle, where a zero point usually is.
+    middle = (weight_form.lo + weight_form.hi + 1) // 2
+    weight_zero = np.clip(middle + rng.integers(-3, 4, np.shape(exponents)) * affine, weight_form.lo, weight_form.hi)
     weights = Tensor(
         "w", weight_shape, Quantization(weight_form, weight_scale, weight_zero, axis if per_channel else None),
         random_integers(rng, weight_form, weight_shape),

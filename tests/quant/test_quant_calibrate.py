@@ -1,0 +1,50 @@
+"""Ranges of activations: what was seen, and nothing that cannot be represented."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from quant.float_nets import FloatNet
+
+from hwsim.graph import Graph
+from hwsim.ops import Activation, FullyConnected, Rectify
+from hwsim.quant import RANGES, calibrate
+from hwsim.quant.ranges import MinMax
+from hwsim.spec import InputError
+
+
+def small_net() -> Graph:
+    net = FloatNet(2)
+    net.constant("w", [[1, 1], [1, -1], [2, 0]])
+    net.constant("b", [0, 0, -1])
+    net.node("relu", Rectify(Activation.RELU), net.node("fc", FullyConnected(), "x", "w", "b"))
+    return net.graph()
+
+
+def test_min_max_is_the_default_and_remembers_the_extremes_of_all_batches() -> None:
+    observer = RANGES[0]()
+    assert isinstance(observer, MinMax)
+    assert observer.range() == (0.0, 0.0)
+    for batch in ([[1.0, 2.0]], [[-3.5]], [[0.0]]):
+        observer.see(np.array(batch, np.float32))
+    assert observer.range() == (-3.5, 2.0)
+
+
+def test_every_activation_gets_the_range_that_hand_arithmetic_gives() -> None:
+    """Of (1, 2) and (3, -1): x + y is 3 and 2, x - y is -1 and 4, 2x - 1 is 1 and 5."""
+    batch = np.array([[1, 2], [3, -1]], np.float32)
+    expected = {"x": (-1.0, 3.0), "fc_out": (-1.0, 5.0), "relu_out": (0.0, 5.0)}
+    assert calibrate(small_net(), [batch], MinMax) == expected
+    assert calibrate(small_net(), [batch[:1], batch[1:]], MinMax) == expected
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_values_that_float32_cannot_hold_are_refused_by_name(value: float) -> None:
+    """3e38 doubles to infinity in the last channel; a NaN must not hide behind a comparison that is always false."""
+    batch = np.array([[1, 2], [value, 0]], np.float32)
+    name = "x" if not value < np.inf else "fc_out"
+    with warnings.catch_warnings(), pytest.raises(InputError, match=f"^net: activation '{name}': values must be finite"):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        calibrate(small_net(), [batch[:1], batch, batch[:1]], MinMax)
