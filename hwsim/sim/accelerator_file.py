@@ -72,7 +72,7 @@ def load_accelerator(name_or_path: str) -> Accelerator:
             return preset
     path = Path(name_or_path)
     # Not is_file(): it raises where a name is too long.
-    if not os.path.isfile(path):
+    if not os.path.isfile(path):  # noqa: PTH113
         names = ", ".join(preset.name for preset in PRESETS)
         raise InputError(f"accelerator must be {names} or a TOML file, not {name_or_path!r} (no such file)")
     try:

@@ -129,9 +129,7 @@ def test_npz_contents(tmp_path: Path, arrays: dict[str, Any], message: str) -> N
 
 def test_npz_never_unpickles(tmp_path: Path) -> None:
     path = save(tmp_path / "set.npz", inputs=np.array([{}, []], object), labels=[0, 1])
-    with pytest.raises(
-        InputError, match=r"set.npz must be a whole .npz of plain arrays, not one with: Object arrays"
-    ):
+    with pytest.raises(InputError, match=r"set.npz must be a whole .npz of plain arrays, not one with: Object arrays"):
         open_dataset(path)
 
 
@@ -139,9 +137,7 @@ def test_npz_never_unpickles(tmp_path: Path) -> None:
 def test_npz_that_is_something_else(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "set.npz"
     path.write_bytes(content)
-    with pytest.raises(
-        InputError, match=r"set.npz must be a whole .npz of plain arrays, not one with: ."
-    ) as caught:
+    with pytest.raises(InputError, match=r"set.npz must be a whole .npz of plain arrays, not one with: .") as caught:
         open_dataset(str(path))
     assert "\n" not in str(caught.value)
 

@@ -26,9 +26,7 @@ def test_records_are_single_lines(source: object) -> None:
 @pytest.mark.parametrize("name", [source.name for source in DOWNLOADED])
 def test_unset_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HWSIM_DATA", raising=False)
-    message = (
-        f"^data set {name} must be at HWSIM_DATA/.*get it from http.*export HWSIM_DATA=FOLDER.*is unset$"
-    )
+    message = f"^data set {name} must be at HWSIM_DATA/.*get it from http.*export HWSIM_DATA=FOLDER.*is unset$"
     with pytest.raises(InputError, match=message):
         open_dataset(name, image_size=(8, 8))
     assert [source.name for source in DATASETS if source.is_present()] == ["digits"]
@@ -37,9 +35,7 @@ def test_unset_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", [source.name for source in DOWNLOADED])
 def test_missing_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HWSIM_DATA", str(tmp_path))
-    with pytest.raises(
-        InputError, match=f"^data set {name} must be at .*, not missing: {tmp_path}.* does not exist$"
-    ):
+    with pytest.raises(InputError, match=f"^data set {name} must be at .*, not missing: {tmp_path}.* does not exist$"):
         open_dataset(name, image_size=(8, 8))
     assert [source.name for source in DATASETS if source.is_present()] == ["digits"]
 

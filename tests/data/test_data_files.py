@@ -120,9 +120,7 @@ def test_mnist(root: Path, packed: bool) -> None:
     assert data.labels.tolist() == LABELS.tolist()
     assert data.digest() == hashlib.sha256(idx(IMAGES) + idx(LABELS)).hexdigest()
     assert data.calibration_split() is data
-    with pytest.raises(
-        InputError, match=r"^data set mnist must be at .*train-images-idx3-ubyte.gz does not exist$"
-    ):
+    with pytest.raises(InputError, match=r"^data set mnist must be at .*train-images-idx3-ubyte.gz does not exist$"):
         open_dataset("mnist", split="train")
     write_mnist(root, idx(IMAGES[:2]), idx(LABELS[:2]), "train")
     assert len(data.calibration_split()) == 2

@@ -23,9 +23,7 @@ def write(path: Path, width: int = 31, height: int = 29, seed: int = 0, mode: st
 
 
 def test_one_folder_per_class(tmp_path: Path) -> None:
-    for seed, name in enumerate(
-        ("b/2.png", "b/10.png", "B/x.jpg", "a/only.JPEG", "a-b/z.webp", "a/._only.jpg")
-    ):
+    for seed, name in enumerate(("b/2.png", "b/10.png", "B/x.jpg", "a/only.JPEG", "a-b/z.webp", "a/._only.jpg")):
         write(tmp_path / name, seed=seed)
     (tmp_path / "b" / "notes.txt").write_text("not an image")
     (tmp_path / ".cache").mkdir()
@@ -83,9 +81,7 @@ def test_256_is_cropped_then_resized(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("width", "height", "scaled"), [(500, 333, (384, 256)), (101, 307, (256, 778))])
-def test_short_side_is_brought_to_256(
-    tmp_path: Path, width: int, height: int, scaled: tuple[int, int]
-) -> None:
+def test_short_side_is_brought_to_256(tmp_path: Path, width: int, height: int, scaled: tuple[int, int]) -> None:
     path = write(tmp_path / "a.png", width, height)
     image = Image.open(path).resize(scaled, Image.Resampling.BILINEAR)
     left, top = (scaled[0] - 224) // 2, (scaled[1] - 224) // 2
@@ -95,9 +91,7 @@ def test_short_side_is_brought_to_256(
 
 def test_image_size_is_needed_and_sane(tmp_path: Path) -> None:
     write(tmp_path / "a.png")
-    with pytest.raises(
-        InputError, match=r"image_size must be given, as height and width, for a folder of images$"
-    ):
+    with pytest.raises(InputError, match=r"image_size must be given, as height and width, for a folder of images$"):
         open_dataset(str(tmp_path))
     with pytest.raises(InputError, match=r"^image_size must be two integers from 1 to 4096, not \(0, 8\)$"):
         open_dataset(str(tmp_path), image_size=(0, 8))
@@ -158,9 +152,7 @@ def test_wide_pixels_and_absurd_shapes_are_refused(tmp_path: Path) -> None:
 def test_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
-    with pytest.raises(
-        InputError, match=r"a.png must be a whole image file, not one with: Image size .899 pixels."
-    ):
+    with pytest.raises(InputError, match=r"a.png must be a whole image file, not one with: Image size .899 pixels."):
         open_dataset(str(tmp_path), image_size=SIZE).batch(0, 1)
 
 

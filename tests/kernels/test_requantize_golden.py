@@ -138,7 +138,8 @@ def test_a_requantizer_scales_adds_the_zero_point_and_clamps_per_channel(
 
 def test_factors_that_a_profile_or_the_arithmetic_cannot_hold_are_refused_by_name() -> None:
     with pytest.raises(
-        InputError, match=r"^requantization factor must be a power of two of at least 2\*\*-32 in the profile power-of-two, not 0.3$"
+        InputError,
+        match=r"^requantization factor must be a power of two of at least 2\*\*-32 in the profile \S+, not 0.3$",
     ):
         factor_for(0.3, Profile.POWER_OF_TWO)
     assert factor_for(0.25, Profile.POWER_OF_TWO) == Multiplier(1 << 30, -1)

@@ -41,9 +41,7 @@ def test_files_are_those_of_the_recipe(model: BundledModel) -> None:
 def test_recipe_is_of_the_scripts_as_they_are(model: BundledModel) -> None:
     for script, digest in model.recipe()["scripts_sha256"].items():
         path = model.path.parents[1] / script
-        assert sha256(path) == digest, (
-            f"{script} changed since the model was made: run models/train_digits.py"
-        )
+        assert sha256(path) == digest, f"{script} changed since the model was made: run models/train_digits.py"
 
 
 @each_model
@@ -68,8 +66,7 @@ def test_graph(model: BundledModel) -> None:
 
 def test_graphs_cover_the_operators_that_they_are_there_for() -> None:
     operators = {
-        model.name: {node.op_type for node in onnx.load(model.path).graph.node}
-        - {"Conv", "BatchNormalization"}
+        model.name: {node.op_type for node in onnx.load(model.path).graph.node} - {"Conv", "BatchNormalization"}
         for model in BUNDLED
     }
     assert operators == {

@@ -158,7 +158,9 @@ def test_power_of_two_scales_need_power_of_two_factors() -> None:
     # (q - 1) / 4 with ties up, plus 2: -129/4 = -32.25, 2/4, 6/4, 126/4 = 31.5.
     assert out.tolist() == [[-30, 3, 4, 34]]
     inputs, output = tensors(Quantize(), [(1, 4)], [per_tensor(INT8, 0.3)], per_tensor(INT8, 1.0))
-    with pytest.raises(InputError, match=r"must be a power of two of at least 2\*\*-32 in the profile power-of-two, not 0.3"):
+    with pytest.raises(
+        InputError, match=r"must be a power of two of at least 2\*\*-32 in the profile power-of-two, not 0.3"
+    ):
         Quantize().prepare(inputs, [output], arithmetic)
 
 

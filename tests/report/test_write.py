@@ -14,9 +14,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from hwsim.report import write
-from hwsim.report.write import write_report
 from hwsim.report.figures import FIGURES
 from hwsim.report.table import COLUMNS
+from hwsim.report.write import write_report
 from hwsim.sim.document import Layer, RunDocument
 from hwsim.spec import InputError
 
