@@ -103,4 +103,5 @@ def _first_problem(error: ValidationError) -> str:
         return f"{field} is not a known key; allowed are {', '.join(known)}"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("must be ")
     message = message.split(", not '")[0]
-    return f"{field} must be {message[0].lower()}{message[1:]}, not {problem['input']!r}"
+    message = message if message[:2].isupper() else message[0].lower() + message[1:]
+    return f"{field} must be {message}, not {problem['input']!r}"

@@ -107,6 +107,17 @@ class Overflow(_Part):
         return self.tree.total + self.psum.total + self.acc.total
 
 
+class ChannelEvents(_Part):
+    """Overflow events of a layer by output channel; one entry per channel."""
+
+    tree_positive: tuple[int, ...]
+    tree_negative: tuple[int, ...]
+    psum_positive: tuple[int, ...]
+    psum_negative: tuple[int, ...]
+    acc_positive: tuple[int, ...]
+    acc_negative: tuple[int, ...]
+
+
 class FirstOverflow(_Part):
     """The first event in the order of images, then output pixels; `pixel` is row-major."""
 
@@ -134,6 +145,12 @@ class ReductionInfo(_Part):
     headroom_bits: int | None
     """Accumulator bits minus `observed_safe_bits`; negative where sums did not fit."""
     observed_images: int
+    channel_events: ChannelEvents | None = None
+    """Events by channel; None where there are none."""
+    channel_proven_safe_bits: tuple[int, ...] = ()
+    """`proven_safe_bits` by channel."""
+    channel_observed_safe_bits: tuple[int, ...] = ()
+    """`observed_safe_bits` by channel."""
 
 
 class Histogram(_Part):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from hwsim.graph import Graph, Node
 from hwsim.kernels.monitor import REGISTERS, Monitor
 from hwsim.ops.products import ProductsUnit
 from hwsim.sim.document import (
+    ChannelEvents,
     Events,
     FirstOverflow,
     Layer,
@@ -104,7 +108,26 @@ def _reduction(
         observed_safe_bits=needed,
         headroom_bits=reduction.acc.bits - needed,
         observed_images=images,
+        channel_events=_channel_events(counted),
+        channel_proven_safe_bits=_widths(unit.bounds.acc_low, unit.bounds.acc_high),
+        channel_observed_safe_bits=_widths(observed.low, observed.high),
     )  # fmt: skip
+
+
+def _channel_events(counted: Monitor) -> ChannelEvents | None:
+    if counted.events == 0:
+        return None
+    return ChannelEvents(
+        **{
+            f"{register}_{kind}": tuple(counted.counts[r, k].tolist())
+            for r, register in enumerate(REGISTERS)
+            for k, kind in enumerate(("positive", "negative"))
+        }
+    )
+
+
+def _widths(low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> tuple[int, ...]:
+    return tuple(bits_for(*ends) for ends in zip(low.tolist(), high.tolist(), strict=True))
 
 
 def _traffic(time: LayerTime) -> Traffic:
