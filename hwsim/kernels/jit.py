@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ def _cache_folder() -> Path:
     sources = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         sources.update(path.read_bytes())
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwsim"
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(cache) / "hwsim")
     folder = base / f"numba-{sources.hexdigest()[:16]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,11 +39,38 @@ def _cache_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="hwsim-numba-"))
 
 
-if ENABLED and not os.environ.get("NUMBA_CACHE_DIR"):
+if ENABLED:
     config.CACHE_DIR = str(_cache_folder())
 
 
+@contextmanager
+def _one_writer() -> Iterator[None]:
+    """Keep other processes from writing to the cache."""
+    if sys.platform == "win32":
+        # It has no fcntl.
+        yield
+        return
+    import fcntl
+
+    with (Path(config.CACHE_DIR) / "lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile on first use; cached on disk, releasing the GIL, with wrapping integers and no bounds checks."""
+    """Compile on first use; cached on disk, releasing the GIL, with wrapping integers and no bounds checks.
+
+    Numba picks the name of a new cache file from an index that it writes before the file. Two processes that do so at once
+    can leave one's index with the other's code, of another signature: so a lock goes around it.
+    """
     compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    if ENABLED:
+        index = compiled._cache._cache_file  # type: ignore[attr-defined]  # noqa: SLF001 (numba has no public hook)
+        save = index.save
+
+        def save_alone(key: Any, data: Any) -> None:
+            with _one_writer():
+                save(key, data)
+
+        index.save = save_alone
     return compiled
