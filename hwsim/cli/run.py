@@ -33,7 +33,7 @@ from hwsim.cli.options import (
     accelerator_of,
     scaling_of,
 )
-from hwsim.cli.terminal import check_writable, console, stages, write_whole
+from hwsim.cli.terminal import check_parent, check_writable, console, stages, write_whole
 from hwsim.data import open_dataset
 from hwsim.load import LoadedModel, load_model
 from hwsim.models.catalog import BUNDLED
@@ -98,6 +98,7 @@ def run(
         check_writable(json, "--json")
     if report is not None:
         check_folder(report)
+        check_parent(report, "--report")
     loaded = load_model(model)
     dataset = open_dataset(data or _own_data(model, loaded), image_size=_image_size(loaded))
     command = shlex.join(["hwsim", *sys.argv[1:]])

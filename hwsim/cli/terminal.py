@@ -67,6 +67,13 @@ def check_writable(path: Path, option: str) -> None:
         raise InputError(f"{option} must be a file that can be written, not {path} ({error.strerror})") from None
 
 
+def check_parent(folder: Path, option: str) -> None:
+    """Raise `InputError` before long work where a folder cannot be made: its nearest parent that exists must be writable."""
+    parent = next(path for path in folder.absolute().parents if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError(f"{option} must be in a folder that can be written, not {folder}")
+
+
 def write_whole(path: Path, text: str, option: str) -> None:
     """Write a file beside its place and rename it there: a reader finds all of it, or what was there before."""
     try:

@@ -67,6 +67,18 @@ def _add_bias(acc: Any, pixels: Any, width: Any, bias: Any, at: Any) -> None:
 
 
 @jit
+def _requantize_vector(
+    item: Any, acc: Any, at: Any, multiplier: Any, left: Any, right: Any, channel: Any, zero_point: Any, lo: Any, hi: Any,
+    out: Any, place: Any,
+) -> None:  # fmt: skip
+    """Requantize one vector of accumulators into elements of `item` bytes."""
+    if item == 1:
+        _to_8_bits(acc, at, multiplier, left, right, channel, zero_point, lo, hi, out, place)
+    else:
+        _to_16_bits(acc, at, multiplier, left, right, channel, zero_point, lo, hi, out, place)
+
+
+@jit
 def _requantize_block(
     acc: Any, pixels: Any, width: Any, channels: Any, first: Any, padded: Any, multiplier: Any, left: Any, right: Any, real: Any,
     profile: Any, narrow: Any, zero_point: Any, lo: Any, hi: Any, out: Any, out_bytes: Any, item: Any, at: Any, stride: Any,
@@ -81,49 +93,20 @@ def _requantize_block(
         whole = channels - channels % LANES
         for p in range(pixels):
             for n in range(0, whole, LANES):
-                place = at + p * stride + n
-                if item == 1:
-                    _to_8_bits(
-                        acc, p * width + n, multiplier, left, right, padded + n, zero_point, lo, hi, out_bytes, place
-                    )
-                else:
-                    _to_16_bits(
-                        acc, p * width + n, multiplier, left, right, padded + n, zero_point, lo, hi, out_bytes, place
-                    )
+                _requantize_vector(
+                    item, acc, p * width + n, multiplier, left, right, padded + n, zero_point, lo, hi, out_bytes,
+                    at + p * stride + n,
+                )  # fmt: skip
             if whole < channels:
                 # A whole vector spills into the next pixel, which comes later and writes over it, unless that is
                 # another group's or the end of the array.
                 place = at + p * stride + whole
                 spills = stride != channels or place + LANES > out.shape[0]
                 target, position = (scratch, 0) if spills else (out_bytes, place)
-                if item == 1:
-                    _to_8_bits(
-                        acc,
-                        p * width + whole,
-                        multiplier,
-                        left,
-                        right,
-                        padded + whole,
-                        zero_point,
-                        lo,
-                        hi,
-                        target,
-                        position,
-                    )
-                else:
-                    _to_16_bits(
-                        acc,
-                        p * width + whole,
-                        multiplier,
-                        left,
-                        right,
-                        padded + whole,
-                        zero_point,
-                        lo,
-                        hi,
-                        target,
-                        position,
-                    )
+                _requantize_vector(
+                    item, acc, p * width + whole, multiplier, left, right, padded + whole, zero_point, lo, hi, target,
+                    position,
+                )  # fmt: skip
                 if spills:
                     for i in range((channels - whole) * item):
                         out_bytes[place * item + i] = scratch[i]

@@ -26,16 +26,16 @@ def _cache_folder() -> Path:
     sources = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         sources.update(path.read_bytes())
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    base = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(cache) / "hwsim")
-    folder = base / f"numba-{sources.hexdigest()[:16]}"
     try:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        base = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(cache) / "hwsim")
+        folder = base / f"numba-{sources.hexdigest()[:16]}"
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder
-    except OSError:
+    except (OSError, RuntimeError):
         pass
-    # A read-only home still gets compiled code, just not across processes.
+    # Without a home, or one that can be written, there still is compiled code, just not across processes.
     return Path(tempfile.mkdtemp(prefix="hwsim-numba-"))
 
 
