@@ -6,8 +6,8 @@ MAKEFLAGS += --no-print-directory
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Each worker compiles the kernels for itself (tests/conftest.py), so more of them than this gain little.
-PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 4
+# More workers than this mostly wait for kernels that all of them compile.
+PYTEST := $(BIN)/pytest -q -n auto --maxprocesses 8
 PYTEST_ARGS ?=
 BENCH_MODEL ?= $(HWSIM_DATA)/mlperf_tiny/resnet8_int8.tflite
 

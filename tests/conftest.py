@@ -1,4 +1,4 @@
-"""What every test folder shares: the data folder, the skips of tests whose tool is missing, one cache per process."""
+"""What every test folder shares: the data folder, and the skips of tests whose tool is missing."""
 
 from __future__ import annotations
 
@@ -20,12 +20,6 @@ _TOOLS = {
     ),
 }
 """By marker: whether its tests can run here, and why not."""
-
-# Two processes that fill one numba cache at a time can leave an index that names the code of another signature.
-# hwsim.kernels.jit reads this variable when it is first imported, which is after this file.
-if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    _cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    os.environ["XDG_CACHE_HOME"] = str(_cache / "hwsim" / f"tests-{_worker}")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

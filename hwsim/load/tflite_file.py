@@ -78,6 +78,7 @@ class StoredOperator:
             return _Defaults()
         require(stored == getattr(tflite.BuiltinOptions, kind), "options", f"a {kind} table", f"one of type {stored}")
         table = self._table.BuiltinOptions()
+        require(table is not None, "options", f"a {kind} table", "missing while their type is named")
         accessor = getattr(tflite, kind)()
         accessor.Init(table.Bytes, table.Pos)
         return accessor

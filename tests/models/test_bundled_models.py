@@ -10,9 +10,9 @@ import pytest
 
 from hwsim.data import open_dataset
 from hwsim.spec.errors import InputError
-from models import train_digits
-from models.catalog import BUNDLED, BundledModel, find
-from models.digits_networks import NETWORKS
+from hwsim.models import train_digits
+from hwsim.models.catalog import BUNDLED, BundledModel, find
+from hwsim.models.digits_networks import NETWORKS
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the outside check of the models needs ONNX Runtime")
 
