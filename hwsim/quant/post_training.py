@@ -39,13 +39,8 @@ def quantize(graph: Graph, ranges: Mapping[str, tuple[float, float]], scheme: Sc
     tensors[source.name] = replace(source, quantization=scheme.activations(*ranges[source.name]))
     nodes: list[Node] = []
     for node in graph.nodes:
-        inputs = node.inputs
-        if node.op.weighted:
-            inputs = _quantize_parameters(graph, node, tensors, scheme)
-        else:
-            for name in inputs:
-                if name not in tensors:
-                    tensors[name] = _quantize_constant(graph.tensors[name], scheme)
+        quantize_constants = _quantize_parameters if node.op.weighted else _quantize_operands
+        inputs = quantize_constants(graph, node, tensors, scheme)
         nodes.append(replace(node, inputs=inputs))
         for name in node.outputs:
             result = graph.tensors[name]
@@ -63,10 +58,18 @@ def _output(node: Node, source: Tensor, span: tuple[float, float], scheme: Schem
     return quantization
 
 
-def _quantize_constant(tensor: Tensor, scheme: Scheme) -> Tensor:
-    real = tensor.real()
-    quantization = scheme.activations(float(real.min()), float(real.max()))
-    return replace(tensor, quantization=quantization, data=quantization.quantize(real))
+def _quantize_operands(graph: Graph, node: Node, tensors: dict[str, Tensor], scheme: Scheme) -> tuple[str, ...]:
+    """Add the constants of an element-wise node to `tensors`, as activations over their own range; return its inputs."""
+    inputs = []
+    for source in graph.inputs_of(node):
+        # A copy where a layer has the same constant for its weights: it counts in other steps there.
+        name = _unused(source.name, node, tensors) if source.constant else source.name
+        if source.constant:
+            real = source.real()
+            quantization = scheme.activations(float(real.min()), float(real.max()))
+            tensors[name] = replace(source, name=name, quantization=quantization, data=quantization.quantize(real))
+        inputs.append(name)
+    return tuple(inputs)
 
 
 def _quantize_parameters(graph: Graph, node: Node, tensors: dict[str, Tensor], scheme: Scheme) -> tuple[str, ...]:

@@ -9,10 +9,10 @@ import onnx
 import pytest
 
 from hwsim.data import open_dataset
-from hwsim.spec.errors import InputError
 from hwsim.models import train_digits
 from hwsim.models.catalog import BUNDLED, BundledModel, find
 from hwsim.models.digits_networks import NETWORKS
+from hwsim.spec.errors import InputError
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the outside check of the models needs ONNX Runtime")
 

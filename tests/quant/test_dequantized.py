@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from quant.float_nets import FloatNet, outputs_of, quantized, sqnr_db
 
 from hwsim.data import open_dataset
 from hwsim.graph import Graph, Node, Quantization, Tensor
@@ -16,6 +15,7 @@ from hwsim.quant import dequantized
 from hwsim.sim import Program
 from hwsim.sim.feed import Feed
 from hwsim.spec import Format
+from quant.float_nets import FloatNet, outputs_of, quantized, sqnr_db
 
 
 def int8(scale: float, zero_point: int = 0) -> Quantization:

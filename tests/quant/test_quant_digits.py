@@ -6,7 +6,6 @@ import functools
 
 import numpy as np
 import pytest
-from quant.float_nets import outputs_of, quantized, sqnr_db
 
 from hwsim.data import open_dataset
 from hwsim.graph import Array, Graph
@@ -15,6 +14,7 @@ from hwsim.quant import Scheme
 from hwsim.sim import Program
 from hwsim.sim.feed import Feed
 from hwsim.spec import Arithmetic, Reduction, Register
+from quant.float_nets import outputs_of, quantized, sqnr_db
 
 MODELS = ("digits_cnn", "digits_mobilenet")
 WIDE = Arithmetic(Reduction(Register.parse("48:saturate")))

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from quant.float_nets import FloatNet, outputs_of, quantized, sqnr_db
 
 from hwsim.graph import Graph
 from hwsim.ops import (
@@ -26,6 +25,7 @@ from hwsim.ops import (
 )
 from hwsim.quant import Scheme, calibrate, quantize
 from hwsim.sim import Program
+from quant.float_nets import FloatNet, outputs_of, quantized, sqnr_db
 
 SAME = Window((3, 3), padding=Padding(1, 1, 1, 1))
 
@@ -150,6 +150,21 @@ def test_layers_that_share_weights_and_bias_get_copies_in_their_own_steps() -> N
     ratio = [integer.tensors[name].quantization for name in ("one_out", "x")]
     assert ratio[0] is not None and ratio[1] is not None
     assert steps[0] / steps[1] == pytest.approx(float(ratio[0].scale) / float(ratio[1].scale), rel=0.01)
+
+
+def test_a_constant_that_a_layer_and_a_sum_share_is_quantized_for_each() -> None:
+    """Weights get symmetric scales per output channel; the operand of a sum is one affine tensor over its own range."""
+    net = FloatNet(4)
+    shared = net.constant("shared", [[0.5, -1.0, 2.0, 0.25]])
+    net.node("layer", FullyConnected(), "x", shared)
+    net.node("sum", Add(), "x", shared)
+    graph = quantized(net.graph(), [np.random.default_rng(0).normal(0, 1, (8, 4)).astype(np.float32)])
+    weights, operand = (graph.tensors[node.inputs[1]] for node in graph.nodes)
+    assert (weights.name, operand.name) == ("shared", "shared@sum")
+    assert weights.quantization is not None and operand.quantization is not None
+    assert weights.quantization.scale.tolist() == [2.0 / 127]
+    assert float(operand.quantization.scale) == 3.0 / 255
+    Program(graph)
 
 
 def test_power_of_two_schemes_run_on_shifts_alone() -> None:

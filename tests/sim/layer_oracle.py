@@ -6,12 +6,12 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from ops.layer_cases import Layer, clamp_of, oracle_sums, profile_of, real_factors
 
 import oracle
 from hwsim.graph import Array, Graph, Node, Quantization, Tensor
 from hwsim.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool2D, Mean, Reshape
 from hwsim.spec import Arithmetic
+from ops.layer_cases import Layer, clamp_of, oracle_sums, profile_of, real_factors
 
 
 def layer_of(graph: Graph, node: Node, arithmetic: Arithmetic, images: Array) -> Layer:

@@ -50,7 +50,10 @@ def test_an_empty_file_is_the_default_machine_and_presets_go_by_name(tmp_path: P
 
 BAD: dict[str, tuple[str | bytes, str]] = {
     "an unknown key": ("raws = 4", "raws is not a known key; allowed are schema_version, name, rows, cols, clock_hz,"),
-    "an unknown key of the reduction": ("[reduction]\nwidth = 4", "reduction.width is not a known key; allowed are acc,"),
+    "an unknown key of the reduction": (
+        "[reduction]\nwidth = 4",
+        "reduction.width is not a known key; allowed are acc,",
+    ),
     "an unknown table": ("[memory]\nsize = 4", "memory is not a known key"),
     "a text for a number": ('rows = "16"', "rows must be a valid integer, not '16'"),
     "a truth value for a number": ("rows = true", "rows must be a valid integer, not True"),
@@ -95,5 +98,7 @@ def test_a_bad_file_is_one_line_with_file_and_field(text: str | bytes, message: 
 
 @pytest.mark.parametrize("name", ["edge", "", ".", "missing.toml", "x" * 5000])
 def test_an_unknown_name_is_told_the_presets(name: str) -> None:
-    with pytest.raises(InputError, match="^accelerator must be edge-16x16, micro-4x4, server-128x128 or a TOML file, not"):
+    with pytest.raises(
+        InputError, match=r"^accelerator must be edge-16x16, micro-4x4, server-128x128 or a TOML file, not"
+    ):
         load_accelerator(name)

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from quant.float_nets import FloatNet
-from sim.digits_runs import array_set
 
 from hwsim.graph import Array, Graph, InputScaling, Quantization
 from hwsim.ops import FullyConnected
 from hwsim.sim.feed import Feed, label_offset, spans
 from hwsim.spec import Format, InputError
+from quant.float_nets import FloatNet
+from sim.digits_runs import array_set
 
 PIXELS = np.array([[[[0, 1]]], [[[127, 128]]], [[[254, 255]]]], np.uint8)
 
@@ -111,7 +111,9 @@ def test_tensors_of_another_dtype_are_refused(quantization: Quantization | None,
 def test_samples_of_another_shape_are_refused() -> None:
     with pytest.raises(InputError) as error:
         Feed(net(stored()), array_set(np.zeros((1, 1, 2, 1), np.int8), [0]))
-    assert str(error.value) == "data set arrays: sample shape must be that of the input of net, (1, 1, 2), not (1, 2, 1)"
+    assert (
+        str(error.value) == "data set arrays: sample shape must be that of the input of net, (1, 1, 2), not (1, 2, 1)"
+    )
 
 
 def test_labels_beyond_the_outputs_are_refused() -> None:

@@ -6,21 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sim.digits_runs import arithmetic, feed, network
-from sim.layer_oracle import evaluate
 
 import oracle
 from hwsim.kernels.monitor import REGISTERS, Monitor
 from hwsim.sim import Program
 from hwsim.spec import Profile
+from sim.digits_runs import arithmetic, feed, network
+from sim.layer_oracle import evaluate
 
 ARITHMETICS: dict[str, dict[str, Any]] = {
     "10 bits wrap": {"acc": "10:wrap"},
-    "15 bits saturate": {"acc": "15:saturate"},
+    "16 bits saturate": {"acc": "16:saturate"},
     "12 bits saturate, bias at end": {"acc": "12:saturate", "bias": "end"},
     "14 bits wrap, zero points folded": {"acc": "14:wrap", "zero_points": "fold"},
     "13 bits saturate, folded, bias at end": {"acc": "13:saturate", "zero_points": "fold", "bias": "end"},
-    "tree of 4 lanes saturates": {"acc": "15:saturate", "lanes": 4, "tree": "12:saturate"},
+    "tree of 4 lanes saturates": {"acc": "17:saturate", "lanes": 4, "tree": "12:saturate"},
     "5 lanes, exact tree": {"acc": "13:saturate", "lanes": 5, "bias": "end", "profile": Profile.TFLITE_SINGLE},
     "systolic column of 16": {"acc": "16:saturate", "chain": 16, "psum": "13:saturate"},
     "lanes, chain and tree wrap": {"acc": "14:wrap", "lanes": 3, "tree": "11:wrap", "chain": 4, "psum": "12:saturate"},

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sim.digits_runs import arithmetic, feed, layer_names, network
 
 from hwsim.sim import Program
 from hwsim.spec import InputError, Profile
+from sim.digits_runs import arithmetic, feed, layer_names, network
 
 
 @pytest.mark.parametrize("acc", ["32:wrap", "16:saturate", "13:wrap"])
@@ -33,7 +33,7 @@ def test_threads_that_share_a_program_get_what_one_thread_gets(acc: str) -> None
 
 
 def test_a_batch_is_its_images_one_by_one() -> None:
-    program = Program(network().integer, arithmetic("15:saturate"))
+    program = Program(network().integer, arithmetic("16:saturate"))
     images = feed().integers(0, 10)
     whole, monitors = {}, program.monitors()
     whole = program.run(images, monitors=monitors, keep=True)
@@ -71,7 +71,9 @@ def test_monitors_are_fresh_and_of_the_layers_with_products() -> None:
 
 def test_a_layer_that_cannot_be_computed_is_named() -> None:
     graph = network().integer
-    with pytest.raises(InputError, match=r"^digits_cnn: node conv1_conv \(conv2d\): acc must hold the bias, which is -?\d+"):
+    with pytest.raises(
+        InputError, match=r"^digits_cnn: node conv1_conv \(conv2d\): acc must hold the bias, which is -?\d+"
+    ):
         Program(graph, arithmetic("8:saturate"))
     with pytest.raises(InputError, match=r"^digits_cnn: node conv1_conv \(conv2d\): .*power of two"):
         Program(graph, arithmetic(profile=Profile.POWER_OF_TWO))
