@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from hwsim.cli.options import ModelArgument
@@ -29,17 +30,22 @@ def inspect(
     loaded = load_model(model)
     graph = loaded.graph
     rows = [_describe(graph, node) for node in graph.nodes]
-    table = Table(title=f"{graph.name} ({loaded.source_format}, {'integer' if graph.quantized else 'float'})")
+    title = f"{graph.name} ({loaded.source_format}, {'integer' if graph.quantized else 'float'})"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for header in ("layer", "op"):
         table.add_column(header, no_wrap=True)
-    for header in ("output", "weights", "activations", "MACs", "parameters", "bytes moved"):
+    for header in ("output", "w/a", "MACs", "params", "traffic"):
         table.add_column(header, justify="right", no_wrap=True)
-    for row in rows:
+    for row, node in zip(rows, graph.nodes, strict=True):
         table.add_row(
-            shorten(row["name"], 26), row["op"], shape_text(row["output_shape"]), row["weights"] or "", row["activations"],
-            si(row["macs"]) if row["macs"] else "", si(row["parameters"]) if row["parameters"] else "",
+            shorten(row["name"], 18),
+            row["op"],
+            "x".join(str(size) for size in row["output_shape"]),
+            _bits(graph, node),
+            si(row["macs"]) if row["macs"] else "",
+            si(row["parameters"]) if row["parameters"] else "",
             bytes_text(row["compulsory_bytes"]),
-        )  # fmt: skip
+        )
     console.print(table)
     source = graph.input
     console.print(f"input         {source.name} {shape_text(source.shape[1:])} {_format(source)}", highlight=False)
@@ -75,6 +81,13 @@ def _describe(graph: Graph, node: Node) -> dict[str, Any]:
         "parameters": sum(tensor.elements for tensor in inputs if tensor.constant),
         "compulsory_bytes": sum(operand.packed_bytes for operand in workload.operands),
     }
+
+
+def _bits(graph: Graph, node: Node) -> str:
+    """Widths of weights and activations, such as ``8/8``; ``f32`` for floats."""
+    tensors = graph.inputs_of(node)[1::-1] if node.op.weighted else graph.inputs_of(node)[:1]
+    widths = [str(tensor.quantization.format.bits) if tensor.quantization is not None else "f32" for tensor in tensors]
+    return "/".join(widths) if graph.quantized else widths[0]
 
 
 def _format(tensor: Tensor) -> str:

@@ -23,13 +23,9 @@ def models() -> None:
 
 def data() -> None:
     """List the data sets: which are here, and where to put the others."""
-    table = Table()
-    for header in ("data", "here", "description", "expected layout", "from"):
-        table.add_column(header, overflow="fold")
     for source in DATASETS:
-        table.add_row(
-            source.name, "yes" if source.is_present() else "no", source.description, source.layout,
-            f"{source.origin} ({source.licence})",
-        )  # fmt: skip
-    console.print(table)
+        present = "here" if source.is_present() else "not here"
+        console.print(f"{source.name} ({present}): {source.description}", highlight=False)
+        console.print(f"    layout   {source.layout}", highlight=False)
+        console.print(f"    from     {source.origin} ({source.licence})", highlight=False)
     console.print("Data sets are read from the folder that HWSIM_DATA names; digits needs none.", highlight=False)
