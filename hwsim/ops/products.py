@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,9 @@ from hwsim.spec import Arithmetic, BiasAt, InputError, Operand, Overflow, Regist
 from hwsim.spec.requantization import MULTIPLIER_BITS, SHIFT_BITS
 
 Int64 = npt.NDArray[np.int64]
+
+PANEL_ELEMENTS = 1 << 20
+"""Elements of a block of windows for the golden kernel, about: memory does not grow with the image."""
 
 
 class ProductsUnit(Unit):
@@ -155,25 +158,32 @@ class ProductsUnit(Unit):
             counted.first[:] = counted.base + first[0], -1, -1, -1
 
     def _run_golden(self, images: Array, width: int, out: Array, monitor: Monitor | None) -> None:
-        pixels, depth = out.shape[1], self.depth
-        taps = self.window.kernel[0] * self.window.kernel[1]
-        channels_in = images.shape[3] // self.groups
-        panel = np.empty((pixels, taps * channels_in), np.int64)
         for image in range(images.shape[0]):
             for group in range(self.groups):
-                gather_rows(
-                    images[image], 0, pixels, width, self.window.geometry(), group * channels_in, channels_in, self.subtract,
-                    self.pad, panel.reshape(-1), panel.shape[1],
-                )  # fmt: skip
                 part = slice(group * self.group_channels, (group + 1) * self.group_channels)
                 seen = None if monitor is None else Monitor(self.group_channels, monitor.observe, monitor.base)
-                rows = panel
-                if self.depthwise:
-                    rows = np.repeat(panel.reshape(pixels, depth, channels_in), self.repeat, axis=2)
-                acc = reduce_panel(rows, self.weights[group], self.bias[part], self.reduction, seen, image=image)
-                out[image, :, part] = self.requantizer(acc, part, self.storage)
+                for pixel, panel in self._panels(images[image], group, width, out.shape[1]):
+                    acc = reduce_panel(
+                        panel, self.weights[group], self.bias[part], self.reduction, seen, image=image, pixel=pixel
+                    )
+                    out[image, pixel : pixel + len(acc), part] = self.requantizer(acc, part, self.storage)
                 if monitor is not None and seen is not None:
                     monitor.merge(seen, part.start)
+
+    def _panels(self, image: Array, group: int, width: int, pixels: int) -> Iterator[tuple[int, Int64]]:
+        """Yield blocks of windows as (first pixel, int64 [pixels, K], or [pixels, K, N] depthwise)."""
+        channels_in = image.shape[2] // self.groups
+        columns = self.window.kernel[0] * self.window.kernel[1] * channels_in
+        block = max(1, PANEL_ELEMENTS // columns)
+        for pixel in range(0, pixels, block):
+            panel = np.empty((min(block, pixels - pixel), columns), np.int64)
+            gather_rows(
+                image, pixel, len(panel), width, self.window.geometry(), group * channels_in, channels_in,
+                self.subtract, self.pad, panel.reshape(-1), columns,
+            )  # fmt: skip
+            if self.depthwise:
+                panel = np.repeat(panel.reshape(len(panel), self.depth, channels_in), self.repeat, axis=2)
+            yield pixel, panel
 
 
 def _bias(inputs: Sequence[Tensor], channels: int) -> Int64:
