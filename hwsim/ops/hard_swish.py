@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from hwsim.graph import Array, Quantization
+from hwsim.kernels.requantize import rounding_shift
 from hwsim.spec import Multiplier
 
 _LO, _HI = -(2**15), 2**15 - 1
@@ -59,6 +60,4 @@ def _rounded_product(a: Array, b: int) -> Array:
 
 
 def _rounding_shift(x: Array, bits: int) -> Array:
-    """``round(x / 2**bits)``, ties away from zero."""
-    mask = (1 << bits) - 1
-    return (x >> bits) + ((x & mask) > ((mask >> 1) + (x < 0)))
+    return np.array([rounding_shift(value, bits) for value in x], np.int64)

@@ -153,7 +153,7 @@ def _run(model: LoadedModel, dataset: Dataset, settings: Settings, command: str,
         accuracy=Accuracy(top1=execution.correct / count, correct=execution.correct, n=count, float32=float32),
         layers=layers,
         total=total_of(layers, accelerator, settings.frames_per_second),
-        notes=_notes(network),
+        notes=_notes(network, dataset),
         provenance=Provenance(command=command, seed=0, versions=_versions()),
     )
 
@@ -196,12 +196,17 @@ def _accelerator_info(accelerator: Accelerator) -> AcceleratorInfo:
     )
 
 
-def _notes(network: Network) -> tuple[str, ...]:
+def _notes(network: Network, dataset: Dataset) -> tuple[str, ...]:
     notes = []
     if network.real_source == "dequantized model":
         notes.append(
             "The model is stored in integers, so its float network is the dequantized one: its real weights, with no rounding "
             "between layers."
+        )
+    if network.quantized_by == "hwsim" and dataset.calibration_split().split == dataset.split:
+        notes.append(
+            f"The ranges come from the first {network.info.calibration_images} of the samples that were evaluated: the data "
+            "set has no training split."
         )
     return tuple(notes)
 
