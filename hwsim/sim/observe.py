@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,8 +12,8 @@ from hwsim.graph import Array, Graph, Quantization, Tensor
 from hwsim.kernels.monitor import Monitor
 from hwsim.quant import evaluate
 from hwsim.sim.document import Histogram
-from hwsim.sim.execute import Progress
-from hwsim.sim.feed import Feed, spans
+from hwsim.sim.execute import Progress, in_order
+from hwsim.sim.feed import Feed
 from hwsim.sim.program import Program
 
 MACS = 2_000_000_000
@@ -28,14 +28,24 @@ def observed_images(macs: int, count: int, most: int) -> int:
 
 
 @dataclass
-class _Noise:
+class _Seen:
+    """A layer's output in the float network, and how far the integer one is from it."""
+
     signal: float = 0.0
     noise: float = 0.0
+    lo: float = math.inf
+    hi: float = -math.inf
 
-    def add(self, real: Array, approximate: Array) -> None:
+    @classmethod
+    def of(cls, real: Array, approximate: Array) -> _Seen:
         reference = real.astype(np.float64)
-        self.signal += float((reference**2).sum())
-        self.noise += float(((approximate - reference) ** 2).sum())
+        noise = float(((approximate - reference) ** 2).sum())
+        return cls(float((reference**2).sum()), noise, float(real.min()), float(real.max()))
+
+    def merge(self, other: _Seen) -> None:
+        self.signal += other.signal
+        self.noise += other.noise
+        self.lo, self.hi = min(self.lo, other.lo), max(self.hi, other.hi)
 
     def decibels(self) -> float | None:
         """10 log10(signal / noise), to 0.001 dB; None where either is 0."""
@@ -55,8 +65,9 @@ class Observation:
 
 
 def observe(
-    program: Program, reference: Graph, feed: Feed, reference_feed: Feed, images: int, progress: Progress | None = None
-) -> Observation:
+    program: Program, reference: Graph, feed: Feed, reference_feed: Feed, images: int, *, threads: int = 1,
+    progress: Progress | None = None,
+) -> Observation:  # fmt: skip
     """Run the first images on the golden kernels and in float, node by node.
 
     Parameters
@@ -67,36 +78,35 @@ def observe(
         The float network, with the same tensor names, and its input.
     images
         How many.
+    threads
+        Worker threads; the result does not depend on them.
     progress
         Told of finished images.
     """
-    total = program.monitors(observe=True)
-    noise: dict[str, _Noise] = {}
-    extremes: dict[str, tuple[float, float]] = {}
-    for start, stop in _parts(images):
+
+    def look(start: int, stop: int) -> tuple[dict[str, Monitor], dict[str, _Seen]]:
         exact = _float_outputs(reference, reference_feed, start, stop)
         monitors = program.monitors(observe=True, base=start)
+        seen: dict[str, _Seen] = {}
         for node, _, outputs in program.steps(feed.integers(start, stop), monitors):
-            name = node.outputs[0]
-            tensor = program.graph.tensors[name]
-            if name not in exact or tensor.quantization is None:
-                continue
-            real = exact[name]
-            noise.setdefault(node.name, _Noise()).add(real, tensor.quantization.dequantize(outputs[0]))
-            lo, hi = extremes.get(name, (math.inf, -math.inf))
-            extremes[name] = min(lo, float(real.min())), max(hi, float(real.max()))
+            quantization = program.graph.tensors[node.outputs[0]].quantization
+            if node.outputs[0] in exact and quantization is not None:
+                seen[node.name] = _Seen.of(exact[node.outputs[0]], quantization.dequantize(outputs[0]))
+        return monitors, seen
+
+    total = program.monitors(observe=True)
+    layers: dict[str, _Seen] = {}
+    # One image at a time: every activation of the float network is kept beside the integer one.
+    for monitors, seen in in_order(look, images, 1, threads):
         for name, monitor in monitors.items():
             total[name].merge(monitor)
+        for name, layer in seen.items():
+            layers.setdefault(name, _Seen()).merge(layer)
         if progress is not None:
-            progress(stop - start)
-    result = Observation(images, total, {name: value.decibels() for name, value in noise.items()})
-    result.activations = _histograms(program.graph, reference, reference_feed, images, extremes)
+            progress(1)
+    result = Observation(images, total, {name: layer.decibels() for name, layer in layers.items()})
+    result.activations = _histograms(program.graph, reference, reference_feed, images, layers, threads)
     return result
-
-
-def _parts(images: int) -> Iterable[tuple[int, int]]:
-    # One image at a time: every activation of the float network is kept beside the integer one.
-    return spans(images, 1)
 
 
 def _float_outputs(graph: Graph, feed: Feed, start: int, stop: int) -> dict[str, Array]:
@@ -108,27 +118,38 @@ def _float_outputs(graph: Graph, feed: Feed, start: int, stop: int) -> dict[str,
 
 
 def _histograms(
-    graph: Graph, reference: Graph, feed: Feed, images: int, extremes: dict[str, tuple[float, float]]
+    graph: Graph, reference: Graph, feed: Feed, images: int, layers: Mapping[str, _Seen], threads: int
 ) -> dict[str, Histogram]:
     """Count activations between the extremes that the first pass found."""
-    counts = {name: np.zeros(BINS, np.int64) for name in extremes}
-    clipped = dict.fromkeys(extremes, 0)
-    sizes = dict.fromkeys(extremes, 0)
-    for start, stop in _parts(images):
+    outputs = {node.outputs[0]: node.name for node in graph.nodes if node.name in layers}
+
+    def count(start: int, stop: int) -> dict[str, tuple[Array, int, int]]:
+        found: dict[str, tuple[Array, int, int]] = {}
         for name, values in _float_outputs(reference, feed, start, stop).items():
-            if name in counts:
-                quantization = graph.tensors[name].quantization
-                assert quantization is not None
-                counts[name] += _count(values, *extremes[name])
-                clipped[name] += clipped_values(values, quantization)
-                sizes[name] += values.size
+            quantization = graph.tensors[name].quantization if name in outputs else None
+            if quantization is not None:
+                layer = layers[outputs[name]]
+                found[outputs[name]] = (
+                    _count(values, layer.lo, layer.hi),
+                    clipped_values(values, quantization),
+                    values.size,
+                )
+        return found
+
+    counts = {name: np.zeros(BINS, np.int64) for name in layers}
+    clipped, sizes = dict.fromkeys(layers, 0), dict.fromkeys(layers, 0)
+    for part in in_order(count, images, 1, threads):
+        for name, (bins, outside, size) in part.items():
+            counts[name] += bins
+            clipped[name] += outside
+            sizes[name] += size
     found: dict[str, Histogram] = {}
-    for node in graph.nodes:
-        name = node.outputs[0]
-        if name in counts:
-            quantization = graph.tensors[name].quantization
-            assert quantization is not None
-            found[node.name] = _histogram(counts[name], *extremes[name], quantization, clipped[name], sizes[name])
+    for output, name in outputs.items():
+        quantization = graph.tensors[output].quantization
+        assert quantization is not None
+        found[name] = _histogram(
+            counts[name], layers[name].lo, layers[name].hi, quantization, clipped[name], sizes[name]
+        )
     return found
 
 

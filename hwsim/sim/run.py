@@ -141,7 +141,15 @@ def _run(model: LoadedModel, dataset: Dataset, settings: Settings, command: str,
         progress = stage("float network", count)
         float32 = _float_accuracy(network, real_feed, execution, settings.threads, progress)
     looked = observed_images(macs, count, settings.observed)
-    observation = observe(program, network.real, feed, real_feed, looked, stage("observed images", looked))
+    observation = observe(
+        program,
+        network.real,
+        feed,
+        real_feed,
+        looked,
+        threads=settings.threads,
+        progress=stage("observed images", looked),
+    )
     layers = describe_layers(network, program, accelerator, execution, observation)
     return RunDocument(
         schema_version=SCHEMA_VERSION,
