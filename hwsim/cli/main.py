@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -49,15 +51,27 @@ def _options(
 def main() -> None:
     """Run the command line."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            # Not at exit, where nobody could answer for what the output refuses.
+            sys.stdout.flush()
     except InputError as error:
         fail(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         # The reader has gone (a pager, head): nothing to say and nobody to say it to.
-        sys.stderr.close()
+        _drop_output()
         sys.exit(141)
     except OSError as error:
         # What no option is to blame for: a full disk, a name that is too long.
+        _drop_output()
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere, so that Python does not try it again at exit and complain."""
+    # A caller in the same process may have put something without a file in its place.
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
