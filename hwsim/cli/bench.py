@@ -13,6 +13,7 @@ from hwsim.cli.terminal import console
 from hwsim.load import load_model
 from hwsim.sim.compare import Side, hwsim_sides, litert_side, measure, ratio
 from hwsim.sim.program import Program
+from hwsim.sim.run import total_macs
 from hwsim.spec import Arithmetic, InputError, Reduction, Register, require
 
 
@@ -34,10 +35,7 @@ def bench(
     largest = sides[-1].images
     sides += [Side(f"{side.name}, 16:wrap", side.run, side.images) for side in hwsim_sides(ordered)[-1:]]
     timings = measure(sides, rounds)
-    macs = sum(
-        node.op.workload(node.name, loaded.graph.inputs_of(node), loaded.graph.outputs_of(node), Arithmetic()).macs
-        for node in loaded.graph.nodes
-    )
+    macs = total_macs(loaded.graph)
     table = Table(title=f"{loaded.graph.name}, one thread, median of {rounds}", box=SIMPLE_HEAD)
     table.add_column("side")
     for header in ("images/s", "GMAC/s", "times LiteRT"):

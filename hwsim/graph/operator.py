@@ -18,8 +18,8 @@ class Unit(ABC):
     quantize, dequantize).
     """
 
-    monitor: Monitor | None = None
-    """Overflow counters of the unit's reduction; None for an operator that sums no products."""
+    channels: int | None = None
+    """Output channels that a `Monitor` of the unit has; None for an operator that sums no products."""
 
     @abstractmethod
     def run(self, inputs: Sequence[Array], monitor: Monitor | None = None) -> list[Array]:
@@ -30,7 +30,7 @@ class Unit(ABC):
         inputs
             The node's inputs, constants included; activations [batch, ...] in their storage dtype.
         monitor
-            Where to count, for a unit that has a `monitor` (a fresh one like it); None counts nothing.
+            Where to count overflow, for a unit with `channels`; None counts nothing.
         """
 
 
@@ -64,14 +64,15 @@ class Operator(ABC):
         self, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic
     ) -> Workload:
         """Describe the layer, for one image, to the time engine."""
-        operands = [activation_operand("activations_in", tensor) for tensor in inputs if not tensor.constant]
-        operands += [activation_operand("activations_out", tensor) for tensor in outputs]
+        operands = [tensor_operand("activations_in", tensor) for tensor in inputs if not tensor.constant]
+        operands += [tensor_operand("weights", tensor) for tensor in inputs if tensor.constant]
+        operands += [tensor_operand("activations_out", tensor) for tensor in outputs]
         m, k, n, groups = self.gemm(inputs, outputs)
         activation_bits = operands[0].element_bits if operands else 0
         return Workload(name, self.kind, m, k, n, groups, tuple(operands), 0, activation_bits)
 
 
-def activation_operand(role: Role, tensor: Tensor) -> Operand:
-    """Describe an activation; floats have 32 bits."""
+def tensor_operand(role: Role, tensor: Tensor) -> Operand:
+    """Describe a tensor by the bits of its own format; floats have 32."""
     bits = 32 if tensor.quantization is None else tensor.quantization.format.bits
     return Operand(role, tensor.elements, bits)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.graph import Array, Quantization, Tensor, Unit
-from hwsim.graph.operator import activation_operand
+from hwsim.graph.operator import tensor_operand
 from hwsim.kernels.bounds import Bounds, bound
 from hwsim.kernels.convolution import convolve, segment_offsets
 from hwsim.kernels.gather import gather_rows
@@ -61,9 +61,8 @@ class ProductsUnit(Unit):
         self.reduction, self.window, self.weights = arithmetic.reduction, window, weights
         self.depthwise, self.repeat, self.storage = depthwise, repeat, result.format.storage
         self.groups, self.depth, self.group_channels = weights.shape
-        self.channels = self.groups * self.group_channels
+        self.channels: int = self.groups * self.group_channels
         self.channels_in = inputs[0].shape[-1] if len(inputs[0].shape) == 4 else inputs[0].elements
-        self.monitor = Monitor(self.channels)
 
         zero_point = int(source.zero_point)
         fold = self.reduction.zero_points is ZeroPoints.FOLD
@@ -237,7 +236,7 @@ def products_workload(
         operands.append(Operand("biases", channels, bias_bits if quantized else 32))
     if quantized:
         operands.append(Operand("scales", channels, MULTIPLIER_BITS + SHIFT_BITS))
-    activations = [activation_operand("activations_in", inputs[0]), activation_operand("activations_out", outputs[0])]
+    activations = [tensor_operand("activations_in", inputs[0]), tensor_operand("activations_out", outputs[0])]
     return Workload(name, kind, *gemm, (*operands, *activations), weight_bits, activations[0].element_bits)
 
 

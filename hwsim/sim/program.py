@@ -42,9 +42,9 @@ class Program:
     def monitors(self, *, observe: bool = False, base: int = 0) -> dict[str, Monitor]:
         """Return fresh counters for every layer of products; `base` is the number of the batch's first image."""
         return {
-            name: Monitor(unit.monitor.channels, observe, base)
+            name: Monitor(unit.channels, observe, base)
             for name, unit in self.units.items()
-            if unit.monitor is not None
+            if unit.channels is not None
         }
 
     def steps(self, batch: Array, monitors: Monitors | None = None) -> Iterator[tuple[Node, list[Array], list[Array]]]:

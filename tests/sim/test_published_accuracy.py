@@ -77,7 +77,7 @@ def test_mobilenet_v2_has_its_accuracy_on_the_imagenet_sample(data_root: Path) -
 def test_24_saturating_bits_are_proven_to_be_enough_for_resnet8(data_root: Path, resnet8: Execution) -> None:
     machine = arithmetic("24:saturate")
     units = Program(loaded(data_root / RESNET), machine).units.values()
-    kernels = [unit.plan.kernel for unit in units if unit.monitor is not None]  # type: ignore[attr-defined]
+    kernels = [unit.plan.kernel for unit in units if unit.channels is not None]  # type: ignore[attr-defined]
     assert kernels == ["exact"] * 10
     found = ran(data_root, RESNET, "cifar10", machine)
     assert np.array_equal(found.predictions, resnet8.predictions)

@@ -6,14 +6,17 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwsim.dataflow import compute_cycles
+from hwsim.graph import Quantization, Tensor
 from hwsim.memory import dram_bytes, stall_cycles
+from hwsim.ops import Add
 from hwsim.sim.timing import time_layer
-from hwsim.spec import PRESETS, ROLES, Accelerator, Operand, Workload
+from hwsim.spec import PRESETS, ROLES, Accelerator, Arithmetic, Format, Operand, Workload
 
 EDGE = PRESETS[0]
 
@@ -131,3 +134,15 @@ def test_a_larger_array_never_costs_cycles(work: Workload, machine: Accelerator,
 def test_fewer_bits_never_move_more_bytes(work: Workload) -> None:
     narrow = replace(work, operands=tuple(replace(o, element_bits=max(2, o.element_bits - 1)) for o in work.operands))
     assert all(dram_bytes(narrow)[role] <= moved for role, moved in dram_bytes(work).items())
+
+
+def test_a_constant_operand_of_an_element_wise_layer_is_traffic_too() -> None:
+    """X [3, 5, 7] of 4 bits, a constant [7] of 6 bits, the sum of 8 bits: 105 * 4 / 8, 7 * 6 / 8, 105 bytes, rounded up."""
+
+    def tensor(name: str, shape: tuple[int, ...], bits: int, data: np.ndarray | None = None) -> Tensor:
+        return Tensor(name, shape, Quantization(Format(bits), np.array(0.5), np.array(0)), data)
+
+    inputs = [tensor("x", (1, 3, 5, 7), 4), tensor("c", (7,), 6, np.arange(7, dtype=np.int8))]
+    workload = Add().workload("sum", inputs, [tensor("y", (1, 3, 5, 7), 8)], Arithmetic())
+    moved = {role: workload.role_bytes(role) for role in ("activations_in", "weights", "activations_out")}
+    assert moved == {"activations_in": 53, "weights": 6, "activations_out": 105}
