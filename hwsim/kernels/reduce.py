@@ -50,8 +50,8 @@ def _reduce_rows(
 ) -> None:  # fmt: skip
     """Reduce rows of products.
 
-    panel [M, K, C] with C = 1 (shared by all channels) or N; weights [K, N]; start [N]: initial accumulators, wrapped on load;
-    lanes >= 1; chain: groups per partial sum, 0 for none; ranges [3, 2] and saturate [3]: of tree, psum, acc, with
+    panel [M, K, C] with C = 1 (shared by all channels) or N; weights [K, N]; start [M or 1, N]: initial accumulators, wrapped
+    on load; lanes >= 1; chain: groups per partial sum, 0 for none; ranges [3, 2] and saturate [3]: of tree, psum, acc, with
     ranges[0] = (0, 0) for an exact tree; image, pixel: of row 0, for `first`; out [M, N]: final accumulators.
     """
     rows, depth, shared = panel.shape[0], panel.shape[1], panel.shape[2] == 1
@@ -63,13 +63,14 @@ def _reduce_rows(
     exact_tree = ranges[0, 1] == 0
     for m in range(rows):
         acc = out[m]
+        initial = start[min(m, start.shape[0] - 1)]
         for n in range(channels):
-            acc[n] = fit(start[n], ranges[2, 0], ranges[2, 1], False)
+            acc[n] = fit(initial[n], ranges[2, 0], ranges[2, 1], False)
         psum[:] = 0
         links = 0
         events = 0
         if observe:
-            exact[:] = start
+            exact[:] = initial
             pending[:] = 0
             for n in range(channels):
                 low[n] = min(low[n], exact[n])
@@ -161,7 +162,8 @@ def reduce_panel(
     weights
         Integers [K, N], zero points subtracted; |value| < 2**17.
     bias
-        int64 [N], or None. With a wrapping accumulator any value; with a saturating one it must fit.
+        int64 [N], or [M, N] for rows that start from different sums, or None. With a wrapping accumulator any value; with a
+        saturating one it must fit.
     reduction
         Order and registers.
     monitor
@@ -184,7 +186,7 @@ def reduce_panel(
     _reduce_rows(
         panel if panel.ndim == 3 else panel[:, :, None],
         weights,
-        offset if at_start else none,
+        np.atleast_2d(offset if at_start else none),
         reduction.lanes,
         reduction.chain or 0,
         np.array([_range(register) for register in registers], np.int64),

@@ -127,6 +127,25 @@ class Requantizer:
         self.real = np.asarray(factors, np.float32)
         self.zero_point, self.lo, self.hi = zero_point, lo, hi
 
+    @classmethod
+    def from_integers(
+        cls, multiplier: npt.NDArray[np.integer[Any]], shift: npt.NDArray[np.integer[Any]], profile: Profile,
+        zero_point: int, lo: int, hi: int, acc_bits: int,
+    ) -> Requantizer:  # fmt: skip
+        """Return the requantizer of the factors ``multiplier * 2**(shift - 31)``, integers [N] each.
+
+        Raises
+        ------
+        InputError
+            Also for a multiplier other than 0 and 2**30 .. 2**31 - 1, or a shift outside of -31..30.
+        """
+        pairs = list(zip(multiplier.tolist(), shift.tolist(), strict=True))
+        for m, s in pairs:
+            require(m == 0 or m >> 30 == 1, "multiplier", "0, or from 2**30 to 2**31 - 1", m)
+            require(-31 <= s <= 30, "shift", "from -31 to 30", s)
+        # 31 significant bits fit into a float, so the way through reals gives the same integers.
+        return cls([Multiplier(m, s).real for m, s in pairs], profile, zero_point, lo, hi, acc_bits)
+
     def fits_int32(self, largest: int) -> bool:
         """Whether no accumulator of magnitude up to `largest` takes a step of the SIMD epilogue out of int32."""
         for multiplier, shift in zip(self.multiplier.tolist(), self.shift.tolist(), strict=True):

@@ -60,6 +60,21 @@ def check_reduction(case: Case, implementation: Implementation = reduce_panel) -
     return expected
 
 
+def check_starts(implementation: Implementation = reduce_panel) -> None:
+    """Assert that rows that start from sums of their own are those rows alone, in outputs, counters and extremes."""
+    rng = np.random.default_rng(5)
+    reduction = Reduction(Register(14, Overflow.SATURATE), chain=3, psum=Register(15, Overflow.WRAP))
+    panel, weights, starts = (rng.integers(-128, 128, shape) for shape in ((4, 17), (17, 3), (4, 3)))
+    starts[1:3] = [[reduction.acc.format.hi], [reduction.acc.format.lo]]
+    together, alone = Monitor(3, observe=True), Monitor(3, observe=True)
+    out = implementation(panel, weights, starts, reduction, together)
+    rows = [reduce_panel(panel[[m]], weights, starts[m], reduction, alone, pixel=m) for m in range(len(panel))]
+    assert np.array_equal(out, np.concatenate(rows))
+    assert alone.events > 0
+    for name in ("counts", "low", "high", "first"):
+        assert np.array_equal(getattr(together, name), getattr(alone, name)), name
+
+
 def registers(bits: int) -> st.SearchStrategy[Register]:
     """Draw a register, often of a width near `bits`."""
     near = st.integers(max(8, min(bits - 3, 48)), max(8, min(bits + 4, 48)))

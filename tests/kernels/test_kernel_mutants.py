@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mutation import mutant
-from reduction_cases import Case, Implementation, case_of, check_reduction, integers, products_of
+from reduction_cases import Case, Implementation, case_of, check_reduction, check_starts, integers, products_of
 from requantize_cases import Scale, check_scale, edges
 from simd_cases import OPERATIONS, check_block, check_epilogue, epilogue_runner, random_block, tile_runner
 
@@ -49,6 +49,7 @@ def check_reductions(implementation: Implementation) -> None:
         for kind in ("uniform", "high", "ends"):
             panel, weights = integers(rng, -128, 127, (3, 23), kind), integers(rng, -128, 127, (23, 3), "uniform")
             check_reduction(Case(panel, weights, rng.integers(-999, 999, 3), reduction, 1, 2), implementation)
+    check_starts(implementation)
 
 
 REDUCE_MUTANTS = {
@@ -68,8 +69,9 @@ REDUCE_MUTANTS = {
     "an incomplete group keeps old products": ("tree[lane, :] = 0", "pass"),
     "the odd one of a tree level is lost": ("tree[width // 2, :] = tree[width - 1, :]", "tree[width // 2, :] = 0"),
     "a wrapping accumulator starts clamped": ("ranges[2, 1], False)", "ranges[2, 1], True)"),
+    "all rows start like the first one": ("start[min(m, start.shape[0] - 1)]", "start[0]"),
     "the bias at the end is forgotten": ("return out if at_start else out + offset", "return out"),
-    "extremes leave out the bias": ("exact[:] = start", "exact[:] = 0"),
+    "extremes leave out the bias": ("exact[:] = initial", "exact[:] = 0"),
     "extremes leave out the start": ("low[n] = min(low[n], exact[n])\n                high", "high"),
     "the first event is the last channel's": ("range(channels - 1, -1, -1)", "range(channels)"),
     "the first event's register is the last": ("range(2, -1, -1)", "range(3)"),

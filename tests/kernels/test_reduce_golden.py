@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from reduction_cases import Case, case_of, cases, check_reduction, products_of
+from reduction_cases import Case, case_of, cases, check_reduction, check_starts, products_of
 
 from hwsim.kernels.jit import ENABLED
 from hwsim.kernels.monitor import NEVER, Monitor
@@ -117,6 +117,10 @@ def test_a_bias_beyond_a_wrapping_accumulator_enters_with_its_low_bits_and_is_no
     sums = check_reduction(case_of([(0, 0)], (1 << 40) + 5, Reduction(acc=Register(16, WRAP))))
     assert sums.out == [[[5]]]
     assert sums.first is None
+
+
+def test_rows_can_start_from_sums_of_their_own() -> None:
+    check_starts()
 
 
 def test_a_monitor_without_observation_counts_the_same_and_tracks_nothing() -> None:

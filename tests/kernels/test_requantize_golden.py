@@ -136,6 +136,33 @@ def test_a_requantizer_scales_adds_the_zero_point_and_clamps_per_channel(
         assert results == expected
 
 
+def test_a_requantizer_of_integers_is_that_of_the_real_factors() -> None:
+    multiplier, shift = np.array([0, 1 << 30, (1 << 31) - 1, 3 << 29]), np.array([0, -31, 30, 5])
+    reals = [Multiplier(m, s).real for m, s in zip(multiplier.tolist(), shift.tolist(), strict=True)]
+    made = Requantizer.from_integers(multiplier, shift, Profile.TFLITE, 3, -128, 127, 32)
+    assert (made.multiplier.tolist(), made.shift.tolist()) == (multiplier.tolist(), shift.tolist())
+    acc = np.array([[-1000, 1 << 31, -1, 7]])
+    assert np.array_equal(
+        made(acc, slice(None), "int8"), Requantizer(reals, Profile.TFLITE, 3, -128, 127, 32)(acc, slice(None), "int8")
+    )
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "shift", "message"),
+    [
+        ((1 << 30) - 1, 0, "multiplier must be 0, or from 2**30 to 2**31 - 1, not 1073741823"),
+        (1 << 31, 0, "multiplier must be 0, or from 2**30 to 2**31 - 1, not 2147483648"),
+        (-1, 0, "multiplier must be 0, or from 2**30 to 2**31 - 1, not -1"),
+        (1 << 30, -32, "shift must be from -31 to 30, not -32"),
+        (1 << 30, 31, "shift must be from -31 to 30, not 31"),
+    ],
+)
+def test_integers_that_are_no_factor_are_refused(multiplier: int, shift: int, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        Requantizer.from_integers(np.array([multiplier]), np.array([shift]), Profile.TFLITE, 0, -128, 127, 8)
+    assert str(error.value) == message
+
+
 def test_factors_that_a_profile_or_the_arithmetic_cannot_hold_are_refused_by_name() -> None:
     with pytest.raises(
         InputError,
