@@ -9,7 +9,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict, ValidationError
 
-from hwsim.spec import PRESETS, Accelerator, Arithmetic, BiasAt, InputError, Profile, Reduction, Register, ZeroPoints
+from hwsim.spec import (
+    PRESETS,
+    Accelerator,
+    Arithmetic,
+    BiasAt,
+    Dataflow,
+    InputError,
+    Profile,
+    Reduction,
+    Register,
+    ZeroPoints,
+)
 
 MAX_FILE_BYTES = 1 << 20
 
@@ -28,6 +39,8 @@ Integer = Annotated[int, Strict()]
 """Not a text, not `true`: what TOML calls an integer."""
 Number = Annotated[float, Strict()]
 """A TOML float or integer."""
+Truth = Annotated[bool, Strict()]
+"""``true`` or ``false``."""
 
 
 class _Table(BaseModel):
@@ -46,8 +59,29 @@ class ReductionTable(_Table):
     zero_points: ZeroPoints = ZeroPoints.SUBTRACT
 
 
+class CoreTable(_Table):
+    """``[core]``: what `hwsim.spec.Core` has beyond the accelerator; `hwsim.sim.core_file` builds the core and checks ranges."""
+
+    dataflow: Dataflow = Dataflow.WEIGHT_STATIONARY
+    activation_bits: Integer = 8
+    activation_signed: Truth = True
+    weight_bits: Integer = 8
+    output_bits: Integer | None = None
+    output_signed: Truth | None = None
+    raw: Truth = False
+    pixels: Integer = 256
+    weight_bus_bits: Integer | None = None
+    activation_bus_bits: Integer | None = None
+    result_bus_bits: Integer | None = None
+    requantizers: Integer | None = None
+    max_left_shift: Integer = 1
+    outlier_lanes: Integer = 0
+    outlier_bits: Integer = 16
+    count_events: Truth = True
+
+
 class AcceleratorTable(_Table):
-    """A whole file: the fields of `hwsim.spec.Accelerator`, with ``[reduction]`` and ``requantize``."""
+    """A whole file: the fields of `hwsim.spec.Accelerator`, with ``[reduction]``, ``requantize`` and ``[core]``."""
 
     schema_version: Literal[1] = 1
     name: str = Field(default="custom", min_length=1, max_length=100)
@@ -57,6 +91,7 @@ class AcceleratorTable(_Table):
     dram_bytes_per_cycle: Number = 8.0
     requantize: Profile = Profile.TFLITE
     reduction: ReductionTable = ReductionTable()
+    core: CoreTable = CoreTable()
 
 
 def load_accelerator(name_or_path: str) -> Accelerator:
@@ -67,9 +102,14 @@ def load_accelerator(name_or_path: str) -> Accelerator:
     InputError
         One line that names the file, the field, the value and what is allowed.
     """
+    return load_tables(name_or_path)[0]
+
+
+def load_tables(name_or_path: str) -> tuple[Accelerator, CoreTable]:
+    """Return a preset or the accelerator of a file, and its table ``[core]`` or the default one; for errors see above."""
     for preset in PRESETS:
         if preset.name == name_or_path:
-            return preset
+            return preset, CoreTable()
     path = Path(name_or_path)
     # Not is_file(): it raises where a name is too long.
     if not os.path.isfile(path):  # noqa: PTH113
@@ -80,10 +120,11 @@ def load_accelerator(name_or_path: str) -> Accelerator:
             raise InputError(f"file size must be at most {MAX_FILE_BYTES} bytes, not {path.stat().st_size}")
         table = AcceleratorTable.model_validate(tomllib.loads(path.read_text("utf-8")))
         reduction = Reduction(**{field: getattr(table.reduction, field) for field in ReductionTable.model_fields})
-        return Accelerator(
+        accelerator = Accelerator(
             table.name, table.rows, table.cols, table.clock_hz, table.dram_bytes_per_cycle,
             Arithmetic(reduction, table.requantize),
         )  # fmt: skip
+        return accelerator, table.core
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: not a readable TOML file: {str(error).splitlines()[0]}") from None
     except RecursionError:
@@ -99,8 +140,9 @@ def _first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        known = AcceleratorTable.model_fields if len(problem["loc"]) == 1 else ReductionTable.model_fields
-        return f"{field} is not a known key; allowed are {', '.join(known)}"
+        tables: dict[str, type[_Table]] = {"reduction": ReductionTable, "core": CoreTable}
+        table = AcceleratorTable if len(problem["loc"]) == 1 else tables[str(problem["loc"][0])]
+        return f"{field} is not a known key; allowed are {', '.join(table.model_fields)}"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("must be ")
     message = message.split(", not '")[0]
     message = message if message[:2].isupper() else message[0].lower() + message[1:]
