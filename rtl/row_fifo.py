@@ -1,0 +1,123 @@
+"""Rows of results that wait for what comes next, and the credits that make sure there is room for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwsim.spec import require
+
+
+def power_of_two(least: int) -> int:
+    """Return the smallest power of two that is at least `least`, which is at least 1.
+
+    >>> [power_of_two(n) for n in (1, 2, 3, 4, 5)]
+    [1, 2, 4, 4, 8]
+    """
+    return 1 << (least - 1).bit_length()
+
+
+class RowFifo(wiring.Component):
+    """First in, first out; a memory with a synchronous read port, so that it fits into block RAM.
+
+    Latency
+        A row that is written in cycle t leaves in t + 2 at the earliest.
+    Throughput
+        One row per cycle.
+    Back-pressure
+        None at the entrance: whoever writes holds a credit (`Credits`) for a free place.
+    Reset
+        Synchronous; the rows are dropped.
+
+    Parameters
+    ----------
+    row
+        Shape or layout of a row.
+    depth
+        Places, a power of two, at least 2.
+
+    Members
+    -------
+    write : In(1)
+    row : In(row)
+        Taken while `write`.
+    rows : Out(stream of row)
+    """
+
+    def __init__(self, row: Any, depth: int) -> None:
+        require(depth >= 2 and not depth & (depth - 1), "depth", "a power of two, at least 2", depth)
+        self.shape = row
+        self.depth = depth
+        super().__init__({"write": In(1), "row": In(row), "rows": Out(stream.Signature(row))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = rows = memory.Memory(shape=self.shape, depth=self.depth, init=[])
+        entrance, leaving = rows.write_port(), rows.read_port()
+        level = Signal(range(self.depth + 1))
+        waiting = Signal()  # level > 0
+        read = Signal()
+        m.d.comb += [
+            read.eq(waiting & (~self.rows.valid | self.rows.ready)),
+            entrance.en.eq(self.write),
+            entrance.data.eq(self.row),
+            leaving.en.eq(read),
+            self.rows.payload.eq(leaving.data),
+        ]
+        with m.If(self.write):
+            m.d.sync += entrance.addr.eq(entrance.addr + 1)
+        with m.If(read):
+            m.d.sync += leaving.addr.eq(leaving.addr + 1)
+        with m.If(self.write ^ read):
+            m.d.sync += [level.eq(Mux(read, level - 1, level + 1)), waiting.eq(~read | (level != 1))]
+        with m.If(read | self.rows.ready):
+            m.d.sync += self.rows.valid.eq(read)
+        return m
+
+
+class Credits(wiring.Component):
+    """Free places, counted where they are given away: nothing is started that would find no room.
+
+    Latency
+        `room` is a register; a place that is returned in cycle t counts from t + 1 on.
+    Reset
+        Synchronous; all places are free.
+
+    Parameters
+    ----------
+    places
+        At the start.
+    need
+        Places that are taken at once, 1..`places`.
+
+    Members
+    -------
+    take : In(1)
+        `need` places are taken; only while `room`.
+    give : In(1)
+        One place is returned.
+    room : Out(1)
+        At least `need` places are free.
+    """
+
+    def __init__(self, places: int, need: int = 1) -> None:
+        require(1 <= need <= places, "need", f"an integer from 1 to places ({places})", need)
+        self.places = places
+        self.need = need
+        super().__init__({"take": In(1), "give": In(1), "room": Out(1, init=1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        need = self.need
+        free = Signal(range(self.places + 1), init=self.places)
+        # Comparisons beside the decision, not behind it: `take` comes late in the cycle.
+        after_take = Mux(self.give, free >= 2 * need - 1, free >= 2 * need)
+        after_none = Mux(self.give, free >= need - 1, free >= need)
+        m.d.sync += [
+            self.room.eq(Mux(self.take, after_take, after_none)),
+            free.eq(free + self.give - Mux(self.take, need, 0)),
+        ]
+        return m
