@@ -14,6 +14,7 @@ BENCH_MODEL ?= $(HWSIM_DATA)/mlperf_tiny/resnet8_int8.tflite
 # Stamps inside the environment: it can be deleted as a whole, and a second call has nothing to do.
 RUNTIME := $(VENV)/.hwsim-runtime
 DEV := $(VENV)/.hwsim-dev
+SYNTH := $(VENV)/.hwsim-synth
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # Runs apt-get as root, quietly; updates its lists only where the package is not found without.
@@ -28,7 +29,7 @@ apt_install() { \
     "$${root[@]}" apt-get install -qq -y --no-install-recommends "$$@" < /dev/null > /dev/null 2>&1; }; }
 endef
 
-.PHONY: help demo test test-all lint format bench reports wheel setup clean icarus
+.PHONY: help demo test test-all mutants lint format bench reports wheel setup clean icarus
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,8 +46,11 @@ demo: $(RUNTIME) ## run a bundled CNN on real images and name the report to open
 test: $(DEV) icarus ## the tests, RTL in simulation among them (minutes)
 	@$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
-test-all: $(DEV) icarus ## the tests and the slow ones
+test-all: $(SYNTH) icarus ## the tests and the slow ones, FPGA tools among them
 	@$(PYTEST) $(PYTEST_ARGS)
+
+mutants: $(DEV) icarus ## put single faults into the RTL and print which ones the bench sees
+	@$(BIN)/python tests/rtl/mutants.py
 
 # mypy sees hwsim as it is installed, with the two folders of the top level in their places.
 lint: $(DEV) ## style, format and types
@@ -89,6 +93,11 @@ $(DEV): pyproject.toml setup.py | $(BIN)/python
 	@echo "installing hwsim and its development tools into $(VENV)"
 	@$(INSTALL) -e '.[dev]'
 	@touch $(RUNTIME) $@
+
+$(SYNTH): $(DEV)
+	@echo "installing the FPGA tools into $(VENV)"
+	@$(INSTALL) -e '.[dev,synth]'
+	@touch $(RUNTIME) $(DEV) $@
 
 $(BIN)/python:
 	@python="$(PYTHON)"; \

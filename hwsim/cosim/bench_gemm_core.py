@@ -1,0 +1,233 @@
+"""The cocotb tests of a `GemmCore`: runs inside the simulator; `hwsim.hardware.verify` starts it.
+
+Monitors on the input ports see what the device accepted, the kernels say what must come out, the scoreboard compares it
+with what the output monitor saw. The environment variable HWSIM_BENCH names a JSON file with the settings.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.triggers import ClockCycles
+from cocotb.utils import get_sim_time
+
+from hwsim.cosim.accepted import result_vectors
+from hwsim.cosim.coverage import WAITS, Coverage
+from hwsim.cosim.gemm_core_driver import CLOCK_NS, Driver, JobRun, Load
+from hwsim.cosim.golden import golden
+from hwsim.cosim.packing import Bytes
+from hwsim.cosim.register_checks import (
+    check_after_reset,
+    check_busy,
+    check_refusals,
+    check_starts,
+    check_strobes,
+    expect,
+)
+from hwsim.cosim.scoreboard import Scoreboard
+from hwsim.cosim.sidecar import core_from_document
+from hwsim.cosim.stimulus import NamedCase, flood_case, random_case, stimulus
+from hwsim.cosim.streams import JobStreams, from_results, to_streams
+from hwsim.dataflow import predict
+from hwsim.spec import Core
+
+LOADS = (
+    Load("no pauses"),
+    Load("inputs pause", inputs=(0.4, 3)),
+    Load("results wait", results=(0.5, 4)),
+    Load("long pauses", inputs=(0.05, 25), results=(0.05, 25)),
+)
+"""What the streams do, in turn."""
+
+EVENTS = ("TREE", "PSUM", "ACC")
+"""Registers in the order of the kernels' events."""
+
+RESETS = 6
+"""Jobs that are broken off by a reset."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the bench is told: the core, a seed, the number of random jobs, and the file for its summary."""
+
+    core: Core
+    seed: int
+    jobs: int
+    summary: Path
+
+    @classmethod
+    def read(cls) -> Settings:
+        """Read the file that HWSIM_BENCH names."""
+        document = json.loads(Path(os.environ["HWSIM_BENCH"]).read_text("utf-8"))
+        core = core_from_document(document["sidecar"])
+        return cls(core, document["seed"], document["jobs"], Path(document["summary"]))
+
+
+class Judge:
+    """Holds what a device did to the kernels, and counts what was compared."""
+
+    def __init__(self, core: Core, reachable: tuple[str, ...] = ()) -> None:
+        self.core = core
+        self.scoreboard = Scoreboard("results", axes=("channel",))
+        self.coverage = Coverage(core, reachable)
+        self.cases = self.jobs = 0
+
+    def job(self, named: NamedCase, job: JobStreams, done: JobRun, free: bool) -> None:
+        """Compare one job; `free`: no stream paused, so that its cycles are known."""
+        core, name = self.core, f"job {self.jobs} of {named.name!r}"
+        events = np.zeros((3, 2), np.int64)
+        for tile, case in enumerate(done.accepted.cases()):
+            rows, counts = golden(core, case)
+            self.coverage.sample(case, counts)
+            events += counts
+            for pixel, row in enumerate(rows):
+                self.scoreboard.expect(row, f"{name}, output tile {tile}, pixel {pixel}")
+        for row in result_vectors(core, done.results):
+            self.scoreboard.observe(row)
+        self._counters(name, job, done, events if core.count_events else np.zeros_like(events))
+        if free:
+            registers = job.registers
+            wanted = predict(
+                core, registers["PIXELS"], registers["K_TILES"], registers["OUTPUT_TILES"],
+                job.outlier_entries.tolist() if core.outlier_lanes else None,
+            )  # fmt: skip
+            for counter, value in vars(wanted).items():
+                expect(done.counters[counter.upper()], value, f"{counter.upper()} of {name} without pauses")
+        self.coverage.sample_job(job.registers, done.counters)
+        self.jobs += 1
+
+    def _counters(self, name: str, job: JobStreams, done: JobRun, events: np.ndarray[Any, Any]) -> None:
+        counters = done.counters
+        for register, counts in zip(EVENTS, events.tolist(), strict=True):
+            for kind, count in zip(("ABOVE", "BELOW"), counts, strict=True):
+                expect(counters[f"{register}_{kind}"], count, f"{register}_{kind} of {name}")
+        tail = counters["CYCLES"] - counters["SLOTS"] - sum(counters[wait] for wait in WAITS)
+        if tail <= 0:
+            raise AssertionError(
+                f"mismatch: CYCLES of {name} is {tail} above slots and waits, and nothing is left for the tail"
+            )
+
+    def case(self, named: NamedCase, results: list[list[int]]) -> None:
+        """Compare a whole GEMM, put together from its jobs' results, with the kernels' answer to what was meant."""
+        core, streams = self.core, to_streams(self.core, named.case)
+        width = core.result_packing.bus_bits // 8
+        beats: list[Bytes] = [
+            np.frombuffer(b"".join(beat.to_bytes(width, "little") for beat in job), np.uint8).reshape(-1, width)
+            for job in results
+        ]
+        got, wanted = from_results(core, streams.plan, beats), golden(core, named.case)[0]
+        if not np.array_equal(got, wanted):
+            at = tuple(np.argwhere(got != wanted)[0].tolist())
+            raise AssertionError(
+                f"mismatch: {named.name!r}, pixel {at[0]}, channel {at[1]}: expected {wanted[at]}, got {got[at]}, "
+                "although every output tile is right: the streams are not what the case says"
+            )
+        self.cases += 1
+
+    def summary(self, driver: Driver) -> dict[str, Any]:
+        """Return what was done and found, as JSON takes it."""
+        coverage, board = self.coverage, self.scoreboard
+        return {
+            "cases": self.cases, "jobs": self.jobs, "beats": driver.beats,
+            "compared": board.compared, "mismatched": board.mismatched,
+            "mismatches": [str(mismatch) for mismatch in board.mismatches[:1]],
+            "coverage": {
+                "reachable": len(coverage.reachable), "hit": coverage.hit, "missing": coverage.missing,
+                "hits": {name: coverage.hits[name] for name in sorted(coverage.hits)},
+            },
+        }  # fmt: skip
+
+
+def bench_test(body: Callable[[Driver, Settings], Awaitable[None]]) -> Any:
+    """Make a cocotb test of a coroutine: it gets a driver of a device that was reset."""
+
+    @wraps(body)
+    async def test(dut: Any) -> None:
+        settings = Settings.read()
+        driver = Driver(dut, settings.core, np.random.default_rng([settings.seed, 2]))
+        # The first edges settle what a simulator that knows X has never evaluated.
+        await driver.reset(cycles=4)
+        await body(driver, settings)
+
+    return cocotb.test(timeout_time=100, timeout_unit="ms")(test)
+
+
+def _note(settings: Settings, **found: Any) -> None:
+    """Join something to the summary's file."""
+    summary = json.loads(settings.summary.read_text("utf-8")) if settings.summary.exists() else {}
+    cycles = round(get_sim_time("ns")) // CLOCK_NS
+    settings.summary.write_text(json.dumps(summary | found | {"cycles": cycles}, indent=2) + "\n", "utf-8")
+
+
+async def _run_case(driver: Driver, judge: Judge, named: NamedCase, load: Load, *, undefined: bool) -> None:
+    driver.load(load, undefined)
+    results = []
+    for job in to_streams(judge.core, named.case).jobs:
+        done = await driver.run(job, named.held)
+        judge.job(named, job, done, load.free and named.held is None)
+        results.append(done.results)
+    judge.case(named, results)
+
+
+@bench_test
+async def equals_kernels(driver: Driver, settings: Settings) -> None:
+    """Every case in turn under the four loads; nothing is left over, and every reachable coverage bin is hit."""
+    planned = stimulus(settings.core, settings.seed, settings.jobs)
+    judge = Judge(settings.core, planned.reachable)
+    try:
+        for i, named in enumerate(planned.cases):
+            load = LOADS[0] if named.held is not None else LOADS[i % len(LOADS)]
+            await _run_case(driver, judge, named, load, undefined=i // len(LOADS) % 2 == 0)
+        # Long enough to see a beat that should not come.
+        await ClockCycles(driver.dut.clk, 100)
+        judge.scoreboard.finish()
+    finally:
+        _note(settings, **judge.summary(driver))
+    if judge.coverage.missing:
+        raise AssertionError(f"coverage: nothing hit {', '.join(judge.coverage.missing)}")
+
+
+@bench_test
+async def reset_drops_what_is_under_way(driver: Driver, settings: Settings) -> None:
+    """Resets in the middle of jobs, and after each of them a job as if nothing had been."""
+    rng = np.random.default_rng([settings.seed, 3])
+    judge = Judge(settings.core)
+    for i in range(RESETS):
+        driver.load(LOADS[i % len(LOADS)], undefined=i % 2 == 0)
+        await driver.start(to_streams(settings.core, random_case(settings.core, rng)).jobs[0])
+        await ClockCycles(driver.dut.clk, int(rng.integers(1, 40 + 30 * i)))
+        await driver.reset(cycles=1 + i % 2)
+        if i % 2:
+            await _run_case(
+                driver, judge, NamedCase(f"after reset {i}", random_case(settings.core, rng)), LOADS[0], undefined=True
+            )
+    judge.scoreboard.finish()
+    _note(settings)
+
+
+@bench_test
+async def registers_answer(driver: Driver, settings: Settings) -> None:
+    """Reset values, read-only and unknown addresses, byte strobes, illegal starts, writes while busy."""
+    core, rng = settings.core, np.random.default_rng([settings.seed, 4])
+    await check_after_reset(driver, core)
+    await check_refusals(driver)
+    await check_strobes(driver)
+    await driver.reset()
+    job = to_streams(core, flood_case(core, rng)).jobs[0]
+    await check_starts(driver, core, job.registers)
+    driver.load(Load("no results", results=(1.0, 1)), undefined=True)
+    await check_busy(driver, job)
+    await driver.reset()
+    await check_after_reset(driver, core)
+    judge = Judge(core)
+    await _run_case(driver, judge, NamedCase("after all", random_case(core, rng)), LOADS[0], undefined=True)
+    judge.scoreboard.finish()
+    _note(settings)

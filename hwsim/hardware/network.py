@@ -1,0 +1,304 @@
+"""Whole networks on compiled RTL: every sum and its requantization in the core, and every tensor held to the kernels."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hwsim.cosim.streams import from_results, to_streams
+from hwsim.dataflow import predict
+from hwsim.graph import Array, Graph, Node
+from hwsim.hardware.compiled import CompiledCore
+from hwsim.hardware.layer import HardwareLayer, hardware_layers
+from hwsim.hardware.model import library
+from hwsim.kernels.monitor import REGISTERS
+from hwsim.sim.execute import Progress, in_order
+from hwsim.sim.feed import Feed
+from hwsim.sim.program import Program
+from hwsim.spec import Arithmetic, Core
+from hwsim.spec.register_map import COUNTERS
+
+BATCH = 16
+"""Images that go through the network together, and that a layer's GEMMs are made of."""
+
+EVENTS = tuple(f"{name}_{kind}".upper() for name in REGISTERS for kind in ("above", "below"))
+"""The counters of overflow events, in the order of `Monitor.counts`."""
+
+_predicted = functools.lru_cache(maxsize=None)(predict)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first element in which hardware and kernels differ; `pixel` is row-major, 0 where there are none."""
+
+    image: int
+    pixel: int
+    channel: int
+    hardware: int
+    kernels: int
+
+
+@dataclass
+class NodeRun:
+    """What one node of the network did, over all images.
+
+    Attributes
+    ----------
+    name, kind
+        Of the node.
+    core
+        Where it ran, or None: on the kernels.
+    macs
+        Multiply-accumulates of all images.
+    elements, differing
+        Of its outputs, and how many of them are not those of the kernels.
+    difference
+        The first one.
+    jobs, counters
+        Starts of the core, and the sums of its counters.
+    predicted_cycles
+        Of the same jobs, by `hwsim.dataflow.predict`.
+    kernel_events
+        Overflow events that the kernels counted, as `EVENTS`.
+    simulated_cycles, seconds
+        Clock cycles, register accesses included, and the time that it took to simulate them.
+    """
+
+    name: str
+    kind: str
+    core: Core | None
+    macs: int = 0
+    elements: int = 0
+    differing: int = 0
+    difference: Difference | None = None
+    jobs: int = 0
+    counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
+    predicted_cycles: int = 0
+    kernel_events: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))
+    simulated_cycles: int = 0
+    seconds: float = 0.0
+
+    @property
+    def cycles(self) -> int:
+        """Busy cycles that the core counted."""
+        return self.counters["CYCLES"]
+
+    @property
+    def events(self) -> dict[str, int]:
+        """Overflow events that the core counted."""
+        return {name: self.counters[name] for name in EVENTS}
+
+    @property
+    def utilization(self) -> float:
+        """Multiply-accumulates per multiplier and busy cycle; 0 on the kernels."""
+        return 0.0 if self.core is None or not self.cycles else self.macs / (self.cycles * multipliers(self.core))
+
+    @property
+    def equal(self) -> bool:
+        """Whether values, events and cycles are those of the kernels and of the time model."""
+        counts = self.core is None or not self.core.count_events or self.events == self.kernel_events
+        return self.differing == 0 and counts and self.cycles == self.predicted_cycles
+
+    def add(self, other: NodeRun) -> None:
+        """Add what the node did with later images."""
+        for name in ("macs", "elements", "differing", "jobs", "predicted_cycles", "simulated_cycles", "seconds"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for mine, theirs in ((self.counters, other.counters), (self.kernel_events, other.kernel_events)):
+            for name, count in theirs.items():
+                mine[name] += count
+        self.difference = self.difference or other.difference
+
+
+@dataclass(frozen=True)
+class NetworkRun:
+    """A network on a core.
+
+    Attributes
+    ----------
+    nodes
+        In order.
+    predictions
+        int64 [images]: the first of the largest scores that came out of the hardware.
+    scores
+        [images, classes], as they came out.
+    correct
+        Predictions that are the label.
+    """
+
+    nodes: tuple[NodeRun, ...]
+    predictions: Array
+    scores: Array
+    correct: int
+
+    @property
+    def n(self) -> int:
+        """Images."""
+        return len(self.predictions)
+
+    @property
+    def equal(self) -> bool:
+        """Whether every node is."""
+        return all(node.equal for node in self.nodes)
+
+    @property
+    def layers(self) -> tuple[NodeRun, ...]:
+        """The nodes that ran on hardware."""
+        return tuple(node for node in self.nodes if node.core is not None)
+
+
+def multipliers(core: Core) -> int:
+    """Return the multipliers of a core's array."""
+    return core.rows * core.cols * core.lanes
+
+
+class HardwareNetwork:
+    """An integer network whose layers of products run on compiled cores; its other operators run on the kernels.
+
+    Parameters
+    ----------
+    graph
+        The network.
+    base
+        The core, but for what the network decides: formats of operands and results, and the largest shift.
+    arithmetic
+        How it sums and rounds.
+
+    Raises
+    ------
+    InputError
+        Where a layer fits no core, or the core cannot be built here.
+    """
+
+    def __init__(self, graph: Graph, base: Core, arithmetic: Arithmetic) -> None:
+        self.graph = graph
+        self.program = Program(graph, arithmetic)
+        self.layers = hardware_layers(graph, self.program.units, base, arithmetic)
+
+    @property
+    def cores(self) -> tuple[Core, ...]:
+        """Each core once, in the order of the layers."""
+        return tuple(dict.fromkeys(layer.core for layer in self.layers.values()))
+
+    def build(self, threads: int = 1) -> None:
+        """Compile all cores that are not in the cache."""
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(library, self.cores))
+
+    def run(self, feed: Feed, count: int, *, threads: int = 1, progress: Progress | None = None) -> NetworkRun:
+        """Run the first `count` samples; every tensor is compared with that of the kernels.
+
+        The result does not depend on `threads`, except for the time that it took.
+        """
+        nodes = {node.name: self._node(node) for node in self.graph.nodes}
+        scores = []
+        for batch, done in in_order(lambda *span: self._batch(feed, *span), count, BATCH, threads):
+            for name, part in done.items():
+                nodes[name].add(part)
+            scores.append(batch)
+            if progress is not None:
+                progress(len(batch))
+        found = np.concatenate(scores)
+        predictions = found.argmax(axis=1)
+        correct = int((predictions == feed.labels(self.graph, 0, count)).sum())
+        return NetworkRun(tuple(nodes.values()), predictions, found, correct)
+
+    def _node(self, node: Node) -> NodeRun:
+        layer = self.layers.get(node.name)
+        return NodeRun(node.name, node.op.kind, None if layer is None else layer.core)
+
+    def _batch(self, feed: Feed, start: int, stop: int) -> tuple[Array, dict[str, NodeRun]]:
+        """Return scores [images, classes] and what each node did with samples start..stop-1."""
+        graph = self.graph
+        monitors = self.program.monitors(base=start)
+        images = feed.integers(start, stop)
+        expected = self.program.run(images, monitors=monitors, keep=True)
+        values = {name: tensor.data for name, tensor in graph.tensors.items() if tensor.data is not None}
+        values[graph.inputs[0]] = images
+        cores = {core: CompiledCore(core) for core in self.cores}
+        done = {}
+        for node in graph.nodes:
+            run = done[node.name] = self._node(node)
+            inputs = [values[name] for name in node.inputs]
+            layer = self.layers.get(node.name)
+            if layer is None:
+                outputs = self.program.units[node.name].run(inputs)
+            else:
+                m, k, n, groups = node.op.gemm(graph.inputs_of(node), graph.outputs_of(node))
+                run.macs = (stop - start) * m * k * n * groups
+                shape = (len(images), *graph.outputs_of(node)[0].shape[1:])
+                outputs = [run_layer(cores[layer.core], layer, inputs[0], run).reshape(shape)]
+                events = monitors[node.name].counts.sum(axis=2).reshape(-1).tolist()
+                run.kernel_events.update(zip(EVENTS, events, strict=True))
+            for name, output in zip(node.outputs, outputs, strict=True):
+                _compare(run, output, expected[name], start)
+            values.update(zip(node.outputs, outputs, strict=True))
+        return values[graph.outputs[0]].reshape(stop - start, -1), done
+
+
+def run_layer(device: CompiledCore, layer: HardwareLayer, images: Array, run: NodeRun) -> Array:
+    """Run a layer on a core.
+
+    Parameters
+    ----------
+    device
+        Of the layer's configuration.
+    layer
+        What to compute.
+    images
+        Its input, [batch, ...].
+    run
+        Jobs, counters, cycles and time are added to it.
+
+    Returns
+    -------
+    ndarray
+        [pixels of all images, channels] in the storage type of the layer's results.
+    """
+    core = layer.core
+    parts: list[tuple[slice, slice, Array]] = []
+    for rows, channels, case in layer.cases(images):
+        streams = to_streams(core, case)
+        beats = []
+        for job in streams.jobs:
+            began = time.perf_counter()
+            done = device.run(job)
+            run.seconds += time.perf_counter() - began
+            run.simulated_cycles += done.cycles
+            run.jobs += 1
+            for name, count in done.counters.items():
+                run.counters[name] += count
+            sizes = (job.registers[name] for name in ("PIXELS", "K_TILES", "OUTPUT_TILES"))
+            run.predicted_cycles += _predicted(core, *sizes).cycles
+            beats.append(done.results)
+        parts.append((rows, channels, from_results(core, streams.plan, beats)))
+    pixels = max(rows.stop for rows, _, _ in parts)
+    out = np.empty((pixels, layer.unit.channels), layer.unit.storage)
+    for rows, channels, values in parts:
+        out[rows, channels] = values
+    return out
+
+
+def _compare(run: NodeRun, found: Array, expected: Array, first_image: int) -> None:
+    """Note in which elements two tensors [batch, ...] differ; floats are compared by their bits."""
+    run.elements += found.size
+    if found.dtype != expected.dtype or found.shape != expected.shape:
+        raise AssertionError(f"{run.name}: {found.dtype} {found.shape} instead of {expected.dtype} {expected.shape}")
+    different = found != expected
+    run.differing += int(np.count_nonzero(different))
+    if run.difference is None and different.any():
+        flat = different.reshape(len(different), -1, different.shape[-1])
+        image, pixel, channel = (int(at) for at in np.argwhere(flat)[0])
+        values = (array.reshape(flat.shape)[image, pixel, channel].item() for array in (found, expected))
+        run.difference = Difference(first_image + image, pixel, channel, *values)
+
+
+def kernel_nodes(run: NetworkRun) -> Iterator[tuple[str, int]]:
+    """Yield the kinds of operators that ran on the kernels, and how many of each."""
+    kinds = [node.kind for node in run.nodes if node.core is None]
+    for kind in dict.fromkeys(kinds):
+        yield kind, kinds.count(kind)
