@@ -69,8 +69,8 @@ class OutputStationaryEngine(wiring.Component):
         )
         self.core = core
         self.latency = array_latency(core)
-        # The opposite corner's accumulator shows its overflow one cycle before the column could begin to drain.
-        self.event_latency = self.latency - 1 + (core.rows * core.cols - 1).bit_length()
+        # The far corner reports its overflow one cycle before its column begins to drain; one cycle more on the way.
+        self.event_latency = self.latency + (core.rows * core.cols - 1).bit_length()
         members = {"slot": In(slot_layout(core)), "rows": Out(row_layout(core))}
         if core.arithmetic.reduction.bias_at is BiasAt.START:
             members["biases"] = In(biases_layout(core))
@@ -134,7 +134,8 @@ class OutputStationaryEngine(wiring.Component):
             m.d.sync += total.eq(left + right)
             return total
 
-        elements = list(events)
+        # A register of their own for the way from each element, so that the sums do not pull at the elements' logic.
+        elements = [delay(m, element, 1, "events_way") for element in events]
         for name in elements[0].shape().members:
             for sign in ("positive", "negative"):
                 m.d.comb += self.events[name][sign].eq(reduce_pairs([element[name][sign] for element in elements], add))

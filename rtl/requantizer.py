@@ -36,7 +36,7 @@ from hwsim.spec.requantization import MULTIPLIER_BITS, SHIFT_BITS
 
 from .delay import delay
 from .shape import to_shape
-from .wide_multiplier import LIMB_BITS, WideMultiplier
+from .wide_multiplier import LIMB_BITS, WideMultiplier, count_columns
 
 MAX_RIGHT_SHIFT = 31
 
@@ -50,7 +50,7 @@ _SHIFT_CYCLES, _CLAMP_CYCLES = 4, 3
 """Two steps of a shift and a saturation; sum, comparison and choice."""
 
 _CHAIN_BITS = 36
-"""The longest carry chain of one cycle."""
+"""The longest sum of accumulator and bias that is done in one cycle."""
 
 
 class Requantizer(wiring.Component):
@@ -103,12 +103,10 @@ class Requantizer(wiring.Component):
         self.profile = profile
         self.format = output
         self.max_left_shift = max_left_shift
-        self._x_bits = max(acc_bits, bias_bits) + 1 if bias_bits else acc_bits
-        self._add_cycles = 1 if self._x_bits <= _CHAIN_BITS else 2
-        self.multiplier = None
-        if profile is not Profile.POWER_OF_TWO:
-            nudge_bits = bits_for(-_NUDGE, _NUDGE) if profile is Profile.TFLITE else 0
-            self.multiplier = WideMultiplier(self._x_bits, MULTIPLIER_BITS - 1, nudge_bits)
+        self.x_bits = max(acc_bits, bias_bits) + 1 if bias_bits else acc_bits
+        self._add_cycles = 2 if bias_bits and self.x_bits > _CHAIN_BITS else 1
+        uses_multiplier = profile is not Profile.POWER_OF_TWO
+        self._multiply_cycles = 1 + count_columns(self.x_bits, MULTIPLIER_BITS - 1) if uses_multiplier else 0
         factor = {"multiplier": unsigned(MULTIPLIER_BITS), "shift": signed(SHIFT_BITS)}
         bias = {"bias": signed(bias_bits)} if bias_bits else {}
         clamp = {"zero_point": signed(17), "lo": signed(17), "hi": signed(17)}
@@ -119,10 +117,6 @@ class Requantizer(wiring.Component):
                 "output": Out(to_shape(output)),
             }
         )
-
-    @property
-    def _multiply_cycles(self) -> int:
-        return 0 if self.multiplier is None else self.multiplier.latency
 
     @property
     def latency(self) -> int:
@@ -141,23 +135,24 @@ class Requantizer(wiring.Component):
 
     def _add_bias(self, m: Module) -> Value:
         """Return the accumulator with its bias; in two halves where one carry chain would be too long."""
-        terms = [Signal(signed(self._x_bits), name="acc"), Signal(signed(self._x_bits), name="bias")]
+        terms = [Signal(signed(self.x_bits), name="acc"), Signal(signed(self.x_bits), name="bias")]
         m.d.comb += terms[0].eq(self.input.acc)
         if "bias" in self.input.shape().members:
             m.d.comb += terms[1].eq(self.input.bias)
         if self._add_cycles == 1:
-            return delay(m, (terms[0] + terms[1])[: self._x_bits].as_signed(), 1, "x")
-        half = self._x_bits // 2
+            return delay(m, (terms[0] + terms[1])[: self.x_bits].as_signed(), 1, "x")
+        half = self.x_bits // 2
         low = delay(m, terms[0][:half] + terms[1][:half], 1, "x_low")
         high = [delay(m, term[half:], 1, f"{term.name}_high") for term in terms]
-        total = Cat(low[:half], (high[0] + high[1] + low[half])[: self._x_bits - half])
+        total = Cat(low[:half], (high[0] + high[1] + low[half])[: self.x_bits - half])
         return delay(m, total.as_signed(), 1, "x")
 
     def _multiply(self, m: Module, x: Value) -> Value:
         """Return the nudged product, the bits that no result depends on left out."""
-        if self.multiplier is None:
+        if self.profile is Profile.POWER_OF_TWO:
             return x.shift_left(self.max_left_shift)
-        m.submodules.multiplier = multiplier = self.multiplier
+        nudge_bits = bits_for(-_NUDGE, _NUDGE) if self.profile is Profile.TFLITE else 0
+        m.submodules.multiplier = multiplier = self.make_multiplier(self.x_bits, MULTIPLIER_BITS - 1, nudge_bits)
         factor = self.input.multiplier[: MULTIPLIER_BITS - 1]
         m.d.comb += [
             multiplier.a.eq(x),
@@ -167,6 +162,10 @@ class Requantizer(wiring.Component):
             twice = delay(m, (self.input.shift < 0) & ~self.constants.single, self._add_cycles, "twice")
             m.d.comb += multiplier.nudge.eq(Mux(twice, Mux(x < 0, -_NUDGE, _NUDGE), 0))
         return multiplier.product[30 - self.max_left_shift :].as_signed()
+
+    def make_multiplier(self, a_bits: int, b_bits: int, nudge_bits: int) -> wiring.Component:
+        """Return a `WideMultiplier`; a proof puts in its place what that one is proved to be."""
+        return WideMultiplier(a_bits, b_bits, nudge_bits)
 
     def _shift(self, m: Module, product: Value, amount: Value) -> Value:
         """Shift right in two steps, each followed by what saturates all that the clamp would cut anyway."""

@@ -67,7 +67,8 @@ class WeightStationaryPE(wiring.Component):
     Back-pressure
         None. Slots without ``go`` count no events.
     Reset
-        Synchronous; what is under way is dropped, the weights are zero.
+        Synchronous; what is under way does not count. Operands, weights and sums stay as they are: a reset that reached
+        each of them would be the slowest path of the array.
 
     Parameters
     ----------
@@ -115,22 +116,26 @@ class WeightStationaryPE(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        activations = Signal.like(self.activations, reset_less=True)
         m.d.sync += [
-            self.activations_right.eq(self.activations),
+            activations.eq(self.activations),
             self.tokens_down.eq(self.tokens),
-            self.weights_down.eq(self.weights),
+            self.weights_down.valid.eq(self.weights.valid),
         ]
-        products = Signal(data.ArrayLayout(signed(self.core.product_bits), self.core.lanes))
+        m.d.comb += self.activations_right.eq(activations)
         # The activations on their way to the right are in step with the weights that their slot has swapped in.
-        operands = zip(self.activations_right, self._hold_weights(m), strict=True)
+        operands = zip(activations, self._hold_weights(m), strict=True)
+        products = Signal(data.ArrayLayout(signed(self.core.product_bits), self.core.lanes), reset_less=True)
         m.d.sync += [products[lane].eq(activation * weight) for lane, (activation, weight) in enumerate(operands)]
         self._add(m, *self._sum_group(m, products, delay(m, self.tokens_down.go, 1, "go")))
         return m
 
     def _hold_weights(self, m: Module) -> data.View:
         """Return the weights of the slot of the cycle before."""
-        waiting = Signal.like(self.weights["values"])
-        active = Signal.like(waiting)
+        passing, row = (Signal.like(self.weights[name], name=name, reset_less=True) for name in ("values", "row"))
+        waiting, active = (Signal.like(passing, name=name, reset_less=True) for name in ("waiting", "active"))
+        m.d.sync += [passing.eq(self.weights["values"]), row.eq(self.weights.row)]
+        m.d.comb += [self.weights_down["values"].eq(passing), self.weights_down.row.eq(row)]
         with m.If(self.weights.valid & (self.weights.row == self.row)):
             m.d.sync += waiting.eq(self.weights["values"])
         with m.If(self.tokens.swap):
@@ -142,7 +147,7 @@ class WeightStationaryPE(wiring.Component):
         if len(products) == 1:
             return products[0], go
         m.submodules.tree = tree = AdderTree(self.core.product_bits, len(products), self.reduction.tree)
-        group = Signal(signed(tree.sum_bits))
+        group = Signal(signed(tree.sum_bits), reset_less=True)
         m.d.comb += tree.addends.eq(products)
         m.d.sync += group.eq(tree.sum)
         if self.reduction.tree is not None:
@@ -152,8 +157,9 @@ class WeightStationaryPE(wiring.Component):
     def _add(self, m: Module, group: Value, go: Value) -> None:
         name, register = running_register(self.reduction)
         m.submodules.add = add = RegisterAdd(register, register.bits, len(group))
-        m.d.comb += [add.a.eq(self.above), add.b.eq(group)]
-        m.d.sync += self.below.eq(add.sum)
+        total = Signal.like(add.sum, name="total", reset_less=True)
+        m.d.comb += [add.a.eq(self.above), add.b.eq(group), self.below.eq(total)]
+        m.d.sync += total.eq(add.sum)
         self._report(m, name, go, add)
 
     def _report(self, m: Module, register: str, go: Value, unit: AdderTree | RegisterAdd) -> None:
@@ -179,7 +185,7 @@ class WeightStationaryArray(wiring.Component):
     Back-pressure
         None, the array runs freely. A slot that swaps uses the rows of weights that entered before it.
     Reset
-        Synchronous; what is under way is dropped, the weights are zero.
+        Synchronous; what is under way does not count, the weights are to be loaded anew.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ class WeightStationaryEngine(wiring.Component):
         None: slots are given only when there is room for the rows that they yield. Cycles without a slot may come
         anywhere.
     Reset
-        Synchronous; what is under way is dropped, the weights are zero and there are no outliers.
+        Synchronous; what is under way is dropped. Weights and outliers are to be loaded anew.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class WeightStationaryEngine(wiring.Component):
             array.tokens.swap.eq(slot.valid & slot.swap),
             array.weights.eq(self.weights),
         ]
-        events = {name: [] for name in ("tree", "psum", "acc")}
+        events: dict[str, list[data.View]] = {"tree": [], "psum": [], "acc": []}
         if self.core.count_events:
             for element in array.events:
                 for name in element.shape().members:

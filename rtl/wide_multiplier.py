@@ -14,6 +14,16 @@ LIMB_BITS = 17
 """Unsigned bits that a signed 18 x 18 multiplier takes."""
 
 
+def count_columns(a_bits: int, b_bits: int, limb_bits: int = LIMB_BITS) -> int:
+    """Return how many limbs the product of signed `a_bits` and unsigned `b_bits` has.
+
+    >>> count_columns(8, 31), count_columns(18, 31), count_columns(32, 31), count_columns(49, 31)
+    (2, 2, 3, 4)
+    """
+    # The highest limb of the signed factor takes one bit more, as the hardware's multiplier does.
+    return max(1, -(-(a_bits - 1) // limb_bits)) + -(-b_bits // limb_bits) - 1
+
+
 class WideMultiplier(wiring.Component):
     """``product = a * b + nudge * 2**limb_bits``, exact.
 
@@ -58,9 +68,7 @@ class WideMultiplier(wiring.Component):
         self.product_bits = a_bits + b_bits
         if nudge_bits:
             self.product_bits = max(self.product_bits, limb_bits + nudge_bits) + 1
-        # The highest limb is signed and takes one bit more, as the multiplier does.
-        self._a_limbs = max(1, -(-(a_bits - 1) // limb_bits))
-        self._b_limbs = -(-b_bits // limb_bits)
+        self.columns = count_columns(a_bits, b_bits, limb_bits)
         super().__init__(
             {
                 "a": In(signed(a_bits)),
@@ -69,11 +77,6 @@ class WideMultiplier(wiring.Component):
             }
             | ({"nudge": In(signed(nudge_bits))} if nudge_bits else {})
         )
-
-    @property
-    def columns(self) -> int:
-        """Limbs of the product."""
-        return self._a_limbs + self._b_limbs - 1
 
     @property
     def latency(self) -> int:
@@ -89,9 +92,9 @@ class WideMultiplier(wiring.Component):
     def _multiply_limbs(self, m: Module) -> list[list[Value]]:
         """Cycle 1: return the partial products of each column."""
         n = self.limb_bits
-        top = n * (self._a_limbs - 1)
-        a = [*(self.a[low : low + n] for low in range(0, top, n)), self.a[top:].as_signed()]
         b = [self.b[low : low + n] for low in range(0, len(self.b), n)]
+        top = n * (self.columns - len(b))
+        a = [*(self.a[low : low + n] for low in range(0, top, n)), self.a[top:].as_signed()]
         columns: list[list[Value]] = [[] for _ in range(self.columns)]
         for i, left in enumerate(a):
             for j, right in enumerate(b):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hwsim.cli.main import COMMANDS
+from hwsim.cli.rtl import rtl
 from hwsim.kernels.monitor import Monitor
 from hwsim.sim.accelerator_file import load_accelerator
 
@@ -61,12 +62,14 @@ def test_the_golden_example_runs_and_counts_overflow() -> None:
 )
 def test_shown_commands_exist(document: Path) -> None:
     """Every ``hwsim`` line of a console block names a command of the tool."""
-    known = {command.__name__ for command in COMMANDS}
+    known = {command.__name__ for command in COMMANDS} | {str(rtl.info.name)}
+    parts = {command.name for command in rtl.registered_commands}
     for block in re.findall(r"```console\n(.*?)```", document.read_text("utf-8"), re.DOTALL):
         for line in block.splitlines():
             words = shlex.split(line.removeprefix("$ "), comments=True)
             if words and words[0].endswith("hwsim"):
                 assert words[1] in known, line
+                assert words[1] != rtl.info.name or words[2] in parts, line
 
 
 def test_every_operator_and_figure_of_the_extension_table_is_where_it_says() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from hwsim.cli.rtl_emit import rtl_emit
+from hwsim.cli.rtl_run import rtl_run
+from hwsim.cli.rtl_synth import rtl_synth
 from hwsim.cli.rtl_verify import rtl_verify
 
 rtl = typer.Typer(
@@ -14,6 +16,7 @@ rtl = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = {"emit": rtl_emit, "verify": rtl_verify}
-for name, command in COMMANDS.items():
-    rtl.command(name)(command)
+rtl.command("emit")(rtl_emit)
+rtl.command("verify")(rtl_verify)
+rtl.command("run")(rtl_run)
+rtl.command("synth")(rtl_synth)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from hwsim.cli.inputs import open_inputs, usable_cores
 from hwsim.cli.options import (
     DEFAULT_ACCELERATOR,
     MACHINE,
@@ -34,15 +34,11 @@ from hwsim.cli.options import (
     scaling_of,
 )
 from hwsim.cli.terminal import check_parent, check_writable, console, stages, write_whole
-from hwsim.data import open_dataset
-from hwsim.load import LoadedModel, load_model
-from hwsim.models.catalog import BUNDLED
 from hwsim.report.folder import check_folder
 from hwsim.report.text import bytes_text, grouped, rate_text, shorten, si
 from hwsim.sim.document import Layer, RunDocument
 from hwsim.sim.run import Settings
 from hwsim.sim.run import run as simulate
-from hwsim.spec import InputError
 
 
 def run(
@@ -92,15 +88,14 @@ def run(
     settings = Settings(
         accelerator=machine, images=images, weight_bits=weight_bits, activation_bits=activation_bits,
         calibration_images=calibration_images, observed=observe, scaling=scaling_of(input_mean, input_std),
-        frames_per_second=fps, reference=float_reference, threads=_cores() if threads is None else threads,
+        frames_per_second=fps, reference=float_reference, threads=usable_cores() if threads is None else threads,
     )  # fmt: skip
     if json is not None:
         check_writable(json, "--json")
     if report is not None:
         check_folder(report)
         check_parent(report, "--report")
-    loaded = load_model(model)
-    dataset = open_dataset(data or _own_data(model, loaded), image_size=_image_size(loaded))
+    loaded, dataset = open_inputs(model, data)
     command = shlex.join(["hwsim", *sys.argv[1:]])
     with stages() as stage:
         document = simulate(loaded, dataset, settings, command=command, stage=stage)
@@ -114,25 +109,6 @@ def run(
 
         page = write_report(document, report)
         console.print(f"Report: {page}", highlight=False)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-
-
-def _own_data(name: str, loaded: LoadedModel) -> str:
-    """A bundled model says what it was made for; another one cannot be guessed."""
-    for bundled in BUNDLED:
-        if bundled.path == loaded.path:
-            return str(bundled.dataset)
-    raise InputError(
-        f"--data must be given for {name}: digits, cifar10, mnist, imagenet_sample, a folder or a .npz file"
-    )
-
-
-def _image_size(loaded: LoadedModel) -> tuple[int, int] | None:
-    shape = loaded.graph.input.shape
-    return (shape[1], shape[2]) if len(shape) == 4 else None
 
 
 def _print(document: RunDocument) -> None:

@@ -101,8 +101,8 @@ class Source:
     pauses
         When to offer nothing although there is something.
     noise
-        What the pins of data and last carry meanwhile: random bits from this generator, or undefined (``X``) if None, so that a device
-        that uses data which are not valid is caught.
+        What the pins of data and last carry meanwhile: random bits from this generator, or undefined ones (``X``) if None, so
+        that a device that uses what is not valid is caught.
     """
 
     def __init__(self, stream: Stream, pauses: Pauses | None = None, noise: np.random.Generator | None = None) -> None:

@@ -13,8 +13,7 @@ from cocotb.task import Task
 from cocotb.triggers import ClockCycles, Event
 
 from hwsim.cosim.accepted import Accepted
-from hwsim.cosim.axi import AxiLite, Monitor, Pauses, Sink, Source, Stream, run
-from hwsim.cosim.packing import Bytes
+from hwsim.cosim.axi import Agent, AxiLite, Monitor, Pauses, Sink, Source, Stream, run
 from hwsim.cosim.streams import JobStreams
 from hwsim.spec import Core
 from hwsim.spec.register_map import CONTROL_START, COUNTERS, REGISTERS, STATUS_BUSY, STATUS_DONE, counter_address
@@ -84,6 +83,7 @@ class Driver:
         self.lite = AxiLite(dut, "s_axil", dut.clk, Pauses(rng, 0.1, longest=3))
         self._registers: dict[str, int] = {}
         self._accepted: Accepted | None = None
+        self._queued: JobStreams | None = None
         self._results: list[int] = []
         self._due = 0
         self._finished = Event()
@@ -119,11 +119,11 @@ class Driver:
             source.reset()
         for monitor in self._monitors.values():
             monitor.reset()
-        self._accepted = None
+        self._accepted = self._queued = None
         self._registers.clear()
         await ClockCycles(self.dut.clk, cycles)
         self.dut.rst.value = 0
-        agents = (*self._sources.values(), self._sink, *self._monitors.values(), self)
+        agents: tuple[Agent, ...] = (*self._sources.values(), self._sink, *self._monitors.values(), self)
         self._agents = cocotb.start_soon(run(self.dut.clk, *agents))
 
     def load(self, load: Load, undefined: bool) -> None:
@@ -133,26 +133,45 @@ class Driver:
         for source in self._sources.values():
             source.noise = None if undefined else self._rng
 
-    async def start(self, job: JobStreams) -> None:
-        """Write the registers that differ from what they hold, queue all beats and start the job."""
+    async def start(self, job: JobStreams, following: JobStreams | None = None) -> None:
+        """Write the registers that differ from what they hold, queue all beats and start the job.
+
+        The beats of the job that follows stand behind them: a device that takes one too many is seen.
+        """
         for name, value in job.registers.items():
             if self._registers.get(name) != value:
                 await self.write(name, value)
-        for name, source in self._sources.items():
-            data: Bytes = getattr(job, name)
-            source.send(int.from_bytes(beat.tobytes(), "little") for beat in data)
+        for waiting in (job, following):
+            if waiting is not None and waiting is not self._queued:
+                for name, source in self._sources.items():
+                    source.send(int.from_bytes(beat.tobytes(), "little") for beat in getattr(waiting, name))
+        self._queued = following
         self._accepted, self._results, self._due = Accepted(self.core, job.registers), [], job.result_beats
         self._finished.clear()
         self._quiet = 0
-        # A word that the port refuses would leave the queues full for the next job.
         await self.write("CONTROL", CONTROL_START)
 
-    async def run(self, job: JobStreams, held: str | None = None) -> JobRun:
-        """Run one job to its end; `held` names a stream that is held back until nothing else moves."""
+    async def run(self, job: JobStreams, held: str | None = None, following: JobStreams | None = None) -> JobRun:
+        """Run one job to its end.
+
+        Parameters
+        ----------
+        job
+            What to run.
+        held
+            A stream that is held back until nothing else moves.
+        following
+            The job that is run next, if its beats may stand behind this one's.
+
+        Raises
+        ------
+        AssertionError
+            If the device hangs, breaks a rule of its ports, takes beats too many or too few, or miscounts them.
+        """
         before = self.beats
         if held is not None:
             self._pauses[held].hold = True
-        await self.start(job)
+        await self.start(job, following)
         if held is not None:
             while self._quiet < QUIET_CYCLES:
                 await ClockCycles(self.dut.clk, 8)
@@ -161,12 +180,12 @@ class Driver:
         await self._idle()
         accepted, self._accepted = self._accepted, None
         assert accepted is not None
-        left = {name: source.left for name, source in self._sources.items() if source.left}
-        if left:
-            raise AssertionError(f"the job is done, but the device did not take all beats: left are {left}")
+        for name, source in self._sources.items():
+            wanted = 0 if following is None else len(getattr(following, name))
+            if source.left != wanted:
+                raise AssertionError(f"{name}: {source.left - wanted:+d} beats are left after the job")
         counters = {name: await self.counter(name) for name in COUNTERS}
-        moved = {name: count - before[name] for name, count in self.beats.items()}
-        self._check(counters, moved)
+        self._check(counters, {name: count - before[name] for name, count in self.beats.items()})
         return JobRun(accepted, self._results, counters)
 
     async def write(self, name: str, value: int) -> None:

@@ -81,11 +81,11 @@ def _diagonal(core: Core, targets: Sequence[Target]) -> GemmCase:
         for k, (operand, weight) in target.factors.items():
             operands[i, k], weights[k, i] = operand, weight
     removed = settings.activation_zero_point if _subtracts(core) else 0
-    columns = (
+    bias, multiplier, shift = (
         np.array([getattr(target, name) for target in targets], np.int64) for name in ("bias", "multiplier", "shift")
     )
     none = _outliers(core, [], np.zeros(0, np.int64))
-    return GemmCase(operands + removed, weights, *columns, outliers=none, **asdict(settings))
+    return GemmCase(operands + removed, weights, bias, multiplier, shift, outliers=none, **asdict(settings))
 
 
 def random_case(core: Core, rng: np.random.Generator) -> GemmCase:
@@ -215,7 +215,7 @@ def _biases(core: Core, rng: np.random.Generator, sums: Int64) -> Int64:
         ]
     )
     chosen = drawn[rng.integers(len(drawn), size=channels), np.arange(channels)]
-    return np.clip(chosen, limits.lo, limits.hi)
+    return np.asarray(np.clip(chosen, limits.lo, limits.hi), np.int64)
 
 
 def _factors(core: Core, rng: np.random.Generator, largest: Int64) -> tuple[Int64, Int64]:

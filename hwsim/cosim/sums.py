@@ -114,7 +114,7 @@ def _tree(level: Int64, sums: Sums | None) -> Int64:
     """Sum the lanes of [M, lanes, N] in pairs, each a write where the tree has registers."""
     nodes = [level[:, lane] for lane in range(level.shape[1])]
     if sums is None:
-        return level.sum(axis=1)
+        return np.asarray(level.sum(axis=1), np.int64)
     while len(nodes) > 1:
         odd = nodes[len(nodes) // 2 * 2 :]
         nodes = [

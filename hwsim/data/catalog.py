@@ -8,12 +8,13 @@ from hwsim.data.cifar10 import CIFAR10
 from hwsim.data.dataset import SPLITS, Dataset
 from hwsim.data.digits import DIGITS
 from hwsim.data.folder import IMAGENET_SAMPLE, ImageFolder
+from hwsim.data.mlperf_tiny import MLPERF_TINY_IMAGES
 from hwsim.data.mnist import MNIST
 from hwsim.data.npz import NpzDataset
 from hwsim.data.source import DatasetSource, ImageSize
 from hwsim.spec.errors import InputError, require
 
-DATASETS: tuple[DatasetSource, ...] = (DIGITS, CIFAR10, MNIST, IMAGENET_SAMPLE)
+DATASETS: tuple[DatasetSource, ...] = (DIGITS, CIFAR10, MNIST, IMAGENET_SAMPLE, MLPERF_TINY_IMAGES)
 """The sets that have a name. `DatasetSource.is_present` tells which are there."""
 
 

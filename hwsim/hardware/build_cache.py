@@ -23,8 +23,9 @@ from hwsim.spec import InputError
 COMPILERS = ("c++", "g++", "clang++")
 """Tried in this order where the environment variable CXX names none."""
 
-FLAGS = ("-std=c++17", "-march=native", "-shared", "-fPIC", "-fno-exceptions", "-fwrapv", "-w")
-"""For every library. Warnings are off: the text is generated."""
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-fno-exceptions", "-fwrapv", "-w")
+"""For every library. Less optimization takes no less time: what CXXRTL writes must be inlined. The text is generated, so that its
+warnings are nobody's concern."""
 
 
 def key_of(*parts: str | bytes) -> str:
@@ -120,16 +121,16 @@ def _compiler_identity() -> str:
 def _output(command: Sequence[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise InputError(f"{shlex.join(command)} failed: {_last_line(done.stderr)}")
+        raise InputError(f"{shlex.join(command)} failed: {_first_error(done.stderr)}")
     return done.stdout
 
 
-def _last_line(text: str) -> str:
+def _first_error(text: str) -> str:
     lines = [line for line in text.splitlines() if "error" in line] or text.splitlines() or ["no message"]
     return lines[0]
 
 
-def shared_library(source: str, includes: Sequence[Path], optimize: int) -> Path:
+def shared_library(source: str, includes: Sequence[Path]) -> Path:
     """Compile C++ into a shared library.
 
     Parameters
@@ -137,19 +138,15 @@ def shared_library(source: str, includes: Sequence[Path], optimize: int) -> Path
     source
         The whole text but for what it includes from `includes`, folders whose content belongs to a version that the text
         states.
-    optimize
-        0..3, as in ``-O3``.
 
     Raises
     ------
     InputError
         Where there is no compiler, or it refuses the text.
     """
-    flags = (*FLAGS, f"-O{optimize}")
-
     def make(path: Path) -> None:
         text = path.with_suffix(".cc")
         text.write_text(source, "utf-8")
-        _output([*compiler(), *flags, *(f"-I{folder}" for folder in includes), str(text), "-o", str(path)])
+        _output([*compiler(), *FLAGS, *(f"-I{folder}" for folder in includes), str(text), "-o", str(path)])
 
-    return cached(f"{key_of(source, _compiler_identity(), *flags)}.so", make)
+    return cached(f"{key_of(source, _compiler_identity(), *FLAGS)}.so", make)

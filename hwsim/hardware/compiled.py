@@ -102,8 +102,8 @@ class CompiledCore:
     ----------
     core
         The configuration. The first time that it is used, it is built, which takes seconds.
-    optimize
-        Of the C++ compiler, 0..3; by default what suits the core's size.
+    built
+        Its library, where `hwsim.hardware.model.library` has just returned it.
 
     Raises
     ------
@@ -111,9 +111,9 @@ class CompiledCore:
         Where the C++ compiler is missing.
     """
 
-    def __init__(self, core: Core, optimize: int | None = None) -> None:
+    def __init__(self, core: Core, built: Path | None = None) -> None:
         self.core = core
-        self._library = _load(library(core, optimize))
+        self._library = _load(built or library(core))
         self._reset()
 
     def _reset(self) -> None:

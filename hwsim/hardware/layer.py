@@ -9,8 +9,8 @@ import numpy as np
 
 from hwsim.cosim.golden import GemmCase
 from hwsim.graph import Array, Graph, Node, Quantization, Unit
-from hwsim.ops.fully_connected import FullyConnected
 from hwsim.ops.float_windows import windows
+from hwsim.ops.fully_connected import FullyConnected
 from hwsim.ops.products import ProductsUnit
 from hwsim.spec import Arithmetic, Core, Format, InputError, Profile, bits_for
 
@@ -91,8 +91,8 @@ class HardwareLayer:
             activations=rows,
             weights=weights,
             bias=unit.bias[channels],
-            multiplier=requantizer.multiplier[channels],
-            shift=requantizer.shift[channels],
+            multiplier=requantizer.multiplier[channels].astype(np.int64),
+            shift=requantizer.shift[channels].astype(np.int64),
             lo=requantizer.lo,
             hi=requantizer.hi,
             activation_zero_point=self.zero_point,

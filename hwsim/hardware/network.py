@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -32,6 +33,10 @@ EVENTS = tuple(f"{name}_{kind}".upper() for name in REGISTERS for kind in ("abov
 _predicted = functools.lru_cache(maxsize=None)(predict)
 
 
+Devices = dict[Core, CompiledCore]
+"""A core of each configuration."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """The first element in which hardware and kernels differ; `pixel` is row-major, 0 where there are none."""
@@ -39,8 +44,8 @@ class Difference:
     image: int
     pixel: int
     channel: int
-    hardware: int
-    kernels: int
+    hardware: float
+    kernels: float
 
 
 @dataclass
@@ -66,7 +71,7 @@ class NodeRun:
     kernel_events
         Overflow events that the kernels counted, as `EVENTS`.
     simulated_cycles, seconds
-        Clock cycles, register accesses included, and the time that it took to simulate them.
+        Clock cycles, register accesses included, and the processor's time to simulate them.
     """
 
     name: str
@@ -178,16 +183,19 @@ class HardwareNetwork:
         self.graph = graph
         self.program = Program(graph, arithmetic)
         self.layers = hardware_layers(graph, self.program.units, base, arithmetic)
+        self._libraries: dict[Core, Path] = {}
 
     @property
     def cores(self) -> tuple[Core, ...]:
         """Each core once, in the order of the layers."""
         return tuple(dict.fromkeys(layer.core for layer in self.layers.values()))
 
-    def build(self, threads: int = 1) -> None:
-        """Compile all cores that are not in the cache."""
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(library, self.cores))
+    def build(self, threads: int = 1) -> dict[Core, Path]:
+        """Return the libraries of all cores, built where they are not in the cache; `run` does so by itself."""
+        if not self._libraries:
+            with ThreadPoolExecutor(threads) as pool:
+                self._libraries = dict(zip(self.cores, pool.map(library, self.cores), strict=True))
+        return self._libraries
 
     def run(self, feed: Feed, count: int, *, threads: int = 1, progress: Progress | None = None) -> NetworkRun:
         """Run the first `count` samples; every tensor is compared with that of the kernels.
@@ -196,7 +204,20 @@ class HardwareNetwork:
         """
         nodes = {node.name: self._node(node) for node in self.graph.nodes}
         scores = []
-        for batch, done in in_order(lambda *span: self._batch(feed, *span), count, BATCH, threads):
+        # A core runs one job at a time: each thread has its own of every kind.
+        devices: SimpleQueue[Devices] = SimpleQueue()
+        libraries = self.build(threads)
+        for _ in range(threads):
+            devices.put({core: CompiledCore(core, built) for core, built in libraries.items()})
+
+        def work(start: int, stop: int) -> tuple[Array, dict[str, NodeRun]]:
+            own = devices.get()
+            try:
+                return self._batch(own, feed, start, stop)
+            finally:
+                devices.put(own)
+
+        for batch, done in in_order(work, count, BATCH, threads):
             for name, part in done.items():
                 nodes[name].add(part)
             scores.append(batch)
@@ -211,7 +232,7 @@ class HardwareNetwork:
         layer = self.layers.get(node.name)
         return NodeRun(node.name, node.op.kind, None if layer is None else layer.core)
 
-    def _batch(self, feed: Feed, start: int, stop: int) -> tuple[Array, dict[str, NodeRun]]:
+    def _batch(self, devices: Devices, feed: Feed, start: int, stop: int) -> tuple[Array, dict[str, NodeRun]]:
         """Return scores [images, classes] and what each node did with samples start..stop-1."""
         graph = self.graph
         monitors = self.program.monitors(base=start)
@@ -219,7 +240,6 @@ class HardwareNetwork:
         expected = self.program.run(images, monitors=monitors, keep=True)
         values = {name: tensor.data for name, tensor in graph.tensors.items() if tensor.data is not None}
         values[graph.inputs[0]] = images
-        cores = {core: CompiledCore(core) for core in self.cores}
         done = {}
         for node in graph.nodes:
             run = done[node.name] = self._node(node)
@@ -231,7 +251,7 @@ class HardwareNetwork:
                 m, k, n, groups = node.op.gemm(graph.inputs_of(node), graph.outputs_of(node))
                 run.macs = (stop - start) * m * k * n * groups
                 shape = (len(images), *graph.outputs_of(node)[0].shape[1:])
-                outputs = [run_layer(cores[layer.core], layer, inputs[0], run).reshape(shape)]
+                outputs = [run_layer(devices[layer.core], layer, inputs[0], run).reshape(shape)]
                 events = monitors[node.name].counts.sum(axis=2).reshape(-1).tolist()
                 run.kernel_events.update(zip(EVENTS, events, strict=True))
             for name, output in zip(node.outputs, outputs, strict=True):
@@ -265,9 +285,9 @@ def run_layer(device: CompiledCore, layer: HardwareLayer, images: Array, run: No
         streams = to_streams(core, case)
         beats = []
         for job in streams.jobs:
-            began = time.perf_counter()
+            began = time.thread_time()
             done = device.run(job)
-            run.seconds += time.perf_counter() - began
+            run.seconds += time.thread_time() - began
             run.simulated_cycles += done.cycles
             run.jobs += 1
             for name, count in done.counters.items():
@@ -284,7 +304,7 @@ def run_layer(device: CompiledCore, layer: HardwareLayer, images: Array, run: No
 
 
 def _compare(run: NodeRun, found: Array, expected: Array, first_image: int) -> None:
-    """Note in which elements two tensors [batch, ...] differ; floats are compared by their bits."""
+    """Note in which elements two tensors [batch, ...] differ."""
     run.elements += found.size
     if found.dtype != expected.dtype or found.shape != expected.shape:
         raise AssertionError(f"{run.name}: {found.dtype} {found.shape} instead of {expected.dtype} {expected.shape}")
@@ -295,10 +315,3 @@ def _compare(run: NodeRun, found: Array, expected: Array, first_image: int) -> N
         image, pixel, channel = (int(at) for at in np.argwhere(flat)[0])
         values = (array.reshape(flat.shape)[image, pixel, channel].item() for array in (found, expected))
         run.difference = Difference(first_image + image, pixel, channel, *values)
-
-
-def kernel_nodes(run: NetworkRun) -> Iterator[tuple[str, int]]:
-    """Yield the kinds of operators that ran on the kernels, and how many of each."""
-    kinds = [node.kind for node in run.nodes if node.core is None]
-    for kind in dict.fromkeys(kinds):
-        yield kind, kinds.count(kind)

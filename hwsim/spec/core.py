@@ -91,7 +91,7 @@ class Core:
     requantizers
         Results that are requantized per cycle, a divisor of `cols`, or None for `cols`.
     max_left_shift
-        The largest ``shift`` of a multiplier, 0..30: a barrel shifter in front of the multiplier pays for it.
+        The largest ``shift`` of a multiplier, 0..30; the shifter behind the multiplier is that much wider.
     outlier_lanes
         Sparse products per row of results and K tile, 0..8; weight stationary only.
     outlier_bits

@@ -11,7 +11,7 @@ DOWNLOADED = [source for source in DATASETS if source.needs]
 
 
 def test_names() -> None:
-    assert [source.name for source in DATASETS] == ["digits", "cifar10", "mnist", "imagenet_sample"]
+    assert [source.name for source in DATASETS] == ["digits", "cifar10", "mnist", "imagenet_sample", "mlperf_tiny_ic"]
 
 
 @pytest.mark.parametrize("source", DATASETS, ids=lambda source: source.name)
@@ -49,14 +49,14 @@ def test_presence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [source.name for source in DATASETS if source.is_present()] == ["digits", "cifar10", "mnist"]
+    assert [source.name for source in DATASETS if source.is_present()] == ["digits", "cifar10", "mnist", "mlperf_tiny_ic"]
 
 
 @pytest.mark.parametrize("name", ["", "imagenet", "set.csv", "no/such/folder", "nul\0"])
 def test_unknown_name(name: str) -> None:
     with pytest.raises(InputError) as caught:
         open_dataset(name)
-    names = "digits, cifar10, mnist, imagenet_sample"
+    names = "digits, cifar10, mnist, imagenet_sample, mlperf_tiny_ic"
     assert str(caught.value) == f"data must be {names}, a folder of images or a .npz file, not {name!r}"
 
 

@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import bitwuzla
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
@@ -53,7 +52,7 @@ class Claim:
         self._lines = [line.split(" ; ")[0] for line in text.splitlines()]
         self._products = self._abstract_products() if any_product else []
         self._next = {found["register"]: found["value"] for line in self._lines if (found := _NEXT.fullmatch(line))}
-        self._ports = sorted({found[1] for line in self._lines if (found := _PORT.fullmatch(line))})
+        self.ports = sorted({found[1] for line in self._lines if (found := _PORT.fullmatch(line))})
 
     def counterexample(self, steps: int = 0, *, held: int = 0, reset: bool = False) -> Trace | None:
         """Return how ``holds`` can be 0 after so many steps, or None if it cannot: then it is proved.
@@ -72,13 +71,19 @@ class Claim:
         ValueError
             If nothing fulfils what is assumed: such a claim says nothing.
         """
-        script = ["(set-logic QF_UFBV)", *self._products, *(line for step in range(steps + 1) for line in self._step(step))]
+        script = [
+            "(set-logic QF_UFBV)",
+            *self._products,
+            *(line for step in range(steps + 1) for line in self._step(step)),
+        ]
         for step in range(steps + 1):
-            if "given" in self._ports:
+            if "given" in self.ports:
                 script.append(f"(assert {_at('given', step)})")
-            if "rst" in self._ports:
+            if "rst" in self.ports:
                 script.append(f"(assert (= {_at('rst', step)} {str(reset and step == 0).lower()}))")
         script += [f"(assert {_at('holds', step)})" for step in range(steps - held, steps)]
+        import bitwuzla
+
         options = bitwuzla.Options()
         options.set(bitwuzla.Option.PRODUCE_MODELS, True)
         parser = bitwuzla.Parser(bitwuzla.TermManager(), options)
@@ -92,7 +97,7 @@ class Claim:
             return None
         assert result is bitwuzla.Result.SAT, result
         return [
-            {port: int(solver.get_value(parser.parse_term(_at(port, step))).value(10)) for port in self._ports}
+            {port: int(solver.get_value(parser.parse_term(_at(port, step))).value(10)) for port in self.ports}
             for step in range(steps + 1)
         ]
 

@@ -86,6 +86,7 @@ SLOW: tuple[Core, ...] = (
     core("os_chain_1", 2, 3, "21:wrap", dataflow=OS, chain=1, psum="17:saturate", lanes=3),
     core("os_chain_tree", 3, 3, "17:saturate", dataflow=OS, lanes=2, tree="16:wrap", chain=3, psum="16:saturate"),
     core("os_raw", 3, 3, "16:wrap", dataflow=OS, output=None, result_bus_bits=16),
+    core("os_raw_bias_end", 3, 2, "16:saturate", dataflow=OS, output=None, bias_at=END, lanes=2),
     core("os_power_of_two", 2, 4, "14:saturate", dataflow=OS, weight_bits=5, activation=Format(6), profile=POWER),
     core("os_8x8", 8, 8, "16:saturate", dataflow=OS, lanes=2),
     core("os_no_events", 2, 3, "16:wrap", dataflow=OS, count_events=False),

@@ -183,11 +183,3 @@ def passes(dut: OutputStationaryEngine, batches: Sequence[Batch], gap: float) ->
     rows, events = play(dut, program)
     wanted_rows, wanted_events = expected(dut, batches, program)
     return rows == wanted_rows and np.array_equal(per_batch(program, events), wanted_events)
-
-
-def mutated(text: str, changes: Sequence[tuple[str, str]]) -> str:
-    """Return a source text with each passage, which must be there once, replaced."""
-    for old, new in changes:
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    return text

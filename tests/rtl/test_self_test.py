@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from amaranth.sim import Simulator
 from gemm_core_configurations import core, named
@@ -15,9 +16,9 @@ from rtl_mutation import put_mutant
 
 from hwsim.cosim.golden import GemmCase, golden
 from hwsim.cosim.streams import to_streams
-from hwsim.dataflow import predict_plan
-from hwsim.hardware.self_test import self_test_case, self_test_job
-from hwsim.rtl import requantizer, text_sender
+from hwsim.cosim.vectors import result_beats
+from hwsim.hardware.self_test import predicted_cycles, self_test_case, self_test_job
+from hwsim.rtl import text_sender
 from hwsim.rtl.self_test import SelfTest, SelfTestJob, Verdict
 from hwsim.rtl.self_test_board import SelfTestBoard
 from hwsim.rtl.text_sender import NUMBER_BITS, TextSender
@@ -38,9 +39,7 @@ def job_of(core: Core) -> SelfTestJob:
 
 
 def prediction(core: Core) -> int:
-    streams = to_streams(core, case_of(core))
-    sparse = core.outlier_lanes > 0
-    return predict_plan(streams.plan, [job.outlier_entries if sparse else None for job in streams.jobs]).cycles
+    return predicted_cycles(to_streams(core, case_of(core)))
 
 
 def run_tests(core: Core, job: SelfTestJob, times: int = 1) -> list[tuple[Verdict, int, int]]:
@@ -149,24 +148,27 @@ def test_the_board_says_pass_after_reset_and_on_request() -> None:
     assert lines == [f"hwsim small 2x3 PASS beats={len(job.results)} cycles={prediction(SMALL)}\r\n"] * 2
 
 
-def test_a_fault_in_the_hardware_gives_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    job = job_of(SMALL)
-    put_fault(monkeypatch)
+def test_a_fault_gives_fail_with_its_place() -> None:
+    streams = to_streams(SMALL, case_of(SMALL)).jobs[0]
+    right = result_beats(SMALL, streams)
+    # One wrong bit in the memory of weights: the first one from the end that changes a result at all.
+    for bit in range(8 * streams.weights.size - 1, 0, -1):
+        faulty = replace(streams, weights=streams.weights.copy())
+        faulty.weights.reshape(-1)[bit // 8] ^= 1 << bit % 8
+        wrong = np.any(result_beats(SMALL, faulty) != right, axis=1)
+        if np.any(wrong):
+            break
+    job = replace(job_of(SMALL), weights=tuple(int.from_bytes(beat.tobytes(), "little") for beat in faulty.weights))
     (line,) = serial_lines(SelfTestBoard(SMALL, job, "hwsim", BIT_CYCLES), requests=0)
-    assert line.startswith("hwsim FAIL first wrong beat=")
-    assert int(line.rpartition("=")[2]) < len(job.results)
-
-
-def put_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    raise NotImplementedError
+    assert line == f"hwsim FAIL first wrong beat={int(np.argmax(wrong))}\r\n"
 
 
 def test_the_case_says_something() -> None:
-    for core in CORES:
-        results = golden(core, case_of(core))[0]
-        assert len(set(results.ravel().tolist())) >= min(8, results.size // 4), core.name
-        assert self_test_job(core, case_of(core)) == self_test_job(core, self_test_case(core, seed=1))
-        assert self_test_case(core, seed=2).shape != case_of(core).shape or core.cols < 3
+    for tested in CORES:
+        results = golden(tested, case_of(tested))[0]
+        assert len(np.unique(results)) >= min(8, results.size // 4), tested.name
+        assert job_of(tested) == self_test_job(tested, self_test_case(tested, seed=1))
+        assert job_of(tested) != self_test_job(tested, self_test_case(tested, seed=2))
 
 
 def sent(lines: list[str], line: int, numbers: list[int]) -> str:
@@ -218,6 +220,3 @@ def test_mistakes_in_numbers_are_seen(monkeypatch: pytest.MonkeyPatch, old: str,
 def test_lines_are_printable_ascii(line: str) -> None:
     with pytest.raises(InputError, match="line must be printable ASCII"):
         TextSender([line], 1)
-
-
-_ = requantizer

@@ -17,7 +17,7 @@ from hwsim.cosim.golden import GemmCase, golden
 from hwsim.rtl import outlier_unit, to_verilog, weight_stationary_engine
 from hwsim.spec import BiasAt, Core, Dataflow, InputError
 
-RANDOMS = 18
+RANDOMS = 12
 
 
 def make(core: Core) -> weight_stationary_engine.WeightStationaryEngine:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import doctest
 import itertools
 from typing import Any
 
@@ -10,14 +11,15 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
+from hwsim.rtl import wide_multiplier
 from hwsim.rtl.wide_multiplier import WideMultiplier
 from hwsim.spec import Format, InputError
 
 
-@pytest.mark.parametrize(("a_bits", "columns"), [(1, 2), (18, 2), (19, 3), (35, 3), (36, 4), (64, 5)])
-def test_as_many_columns_as_limbs_need(a_bits: int, columns: int) -> None:
-    unit = WideMultiplier(a_bits, 31)
-    assert (unit.columns, unit.latency) == (columns, columns + 1)
+def test_examples() -> None:
+    failures, attempted = doctest.testmod(wide_multiplier)
+    assert attempted > 0
+    assert failures == 0
 
 
 @pytest.mark.parametrize(("b_bits", "nudge_bits"), [(31, 0), (31, 15), (34, 18), (17, 0), (5, 3)])

@@ -200,8 +200,13 @@ def schedule(dut: WeightStationaryEngine, cases: Sequence[GemmCase], pace: Pace,
     return program
 
 
-def play(dut: WeightStationaryEngine, program: Program, reset_at: int | None = None) -> tuple[list[Row], Int64]:
-    """Return all rows that come out, and int64 [cycles, 3, 2] events; optionally with one cycle of reset."""
+def play(
+    dut: WeightStationaryEngine, program: Program, reset_at: int | None = None, to_the_end: bool = True
+) -> tuple[list[Row], Int64]:
+    """Return all rows that come out, and int64 [cycles, 3, 2] events.
+
+    Optionally with one cycle of reset, and not `to_the_end` but to the first wrong row.
+    """
     rows: list[Row] = []
     events = np.zeros((len(program.slots), len(REGISTERS), 2), np.int64)
     reset, noise = Signal(), Noise(2)
@@ -219,6 +224,8 @@ def play(dut: WeightStationaryEngine, program: Program, reset_at: int | None = N
             row = ctx.get(dut.rows)
             if row.valid:
                 rows.append((cycle, list(row.acc), bool(row.set), bool(row.end), bool(row.final)))
+                if not to_the_end and rows[-1:] != program.rows[len(rows) - 1 : len(rows)]:
+                    return
             if hasattr(dut, "events") and ctx.get(dut.events.as_value()):
                 seen = ctx.get(dut.events)
                 events[cycle] = [[seen[name].positive, seen[name].negative] for name in REGISTERS]
@@ -242,5 +249,5 @@ def by_group(program: Program, events: Int64, together: int = 4) -> tuple[Int64,
 def passes(dut: WeightStationaryEngine, cases: Sequence[GemmCase], pace: Pace) -> bool:
     """Whether the engine does what the kernels say."""
     program = schedule(dut, cases, pace)
-    rows, events = play(dut, program)
+    rows, events = play(dut, program, to_the_end=False)
     return rows == program.rows and np.array_equal(*by_group(program, events))

@@ -1,0 +1,112 @@
+# amaranth: UnusedElaboratable=no
+"""The driver of a compiled core: what it notices, what it refuses, and that it goes on afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from compiled import check_run, everywhere, needs_compiler, run_case
+from faulty_core import FAULTS, FaultyCore
+from gemm_core_configurations import core as make_core
+
+import hwsim.rtl
+from hwsim.cosim.golden import GemmCase
+from hwsim.cosim.stimulus import random_case
+from hwsim.cosim.streams import JobStreams, to_streams
+from hwsim.hardware import build_cache
+from hwsim.hardware.compiled import CompiledCore, CoreFailure
+from hwsim.hardware.model import library
+from hwsim.spec import InputError
+
+pytestmark = needs_compiler
+
+CORE = make_core("two", 2, 2, "20:wrap", pixels=16)
+
+
+def job_of(pixels: int) -> tuple[JobStreams, GemmCase]:
+    case = replace(random_case(CORE, np.random.default_rng(0)), activations=np.ones((pixels, 3), np.int64))
+    rng = np.random.default_rng(1)
+    case = replace(case, weights=rng.integers(-5, 5, (3, 2)), **{
+        name: getattr(case, name)[:1].repeat(2) for name in ("bias", "multiplier", "shift")
+    })  # fmt: skip
+    (job,) = to_streams(CORE, case).jobs
+    return job, case
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> CompiledCore:
+    """One build for all faults, outside of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        build_cache.cache_folder.cache_clear()
+        patch.setattr(hwsim.rtl, "GemmCore", FaultyCore)
+        device = CompiledCore(CORE)
+    build_cache.cache_folder.cache_clear()
+    return device
+
+
+@pytest.mark.parametrize("fault", list(FAULTS)[1:], ids=[name for name, _, _ in FAULTS.values()][1:])
+def test_a_broken_rule_is_noticed_and_the_next_job_runs(faulty: CompiledCore, fault: int) -> None:
+    _, port, message = FAULTS[fault]
+    gaps = {port: (0.8, 3)} if port else None
+    with pytest.raises(CoreFailure) as failure:
+        faulty.run(job_of(fault)[0], gaps=gaps, patience=3000)
+    text = str(failure.value)
+    assert text.startswith(message), text
+    for part in (
+        "; cycle ",
+        "; weights valid=",
+        "; activations valid=",
+        "; results valid=",
+        "; aw valid=",
+        "; r valid=",
+    ):
+        assert part in text
+    # After a failure the core is as new: a job without a fault.
+    case = job_of(1)[1]
+    check_run(faulty, case, run_case(faulty, case, everywhere(0.5)))
+
+
+def test_beats_that_the_core_does_not_want_are_noticed() -> None:
+    device, (job, _) = CompiledCore(CORE), job_of(4)
+    more = replace(job, activations=np.concatenate([job.activations, job.activations[:1]]))
+    with pytest.raises(CoreFailure, match=r"^the job ended before all beats had moved; .*, 8 of 9 beats"):
+        device.run(more)
+
+
+def test_a_stream_that_ends_early_is_no_hang() -> None:
+    device, (job, case) = CompiledCore(CORE), job_of(4)
+    with pytest.raises(
+        CoreFailure, match=r"^nothing moved for 500 cycles; .*activations valid=0 ready=1, 7 of 7 beats"
+    ):
+        device.run(replace(job, activations=job.activations[:-1]), patience=500)
+    check_run(device, case, run_case(device, case))
+
+
+def test_what_cannot_be_streamed_is_refused() -> None:
+    device, (job, _) = CompiledCore(CORE), job_of(4)
+    with pytest.raises(InputError, match=r"^weights stream must be uint8, not int16$"):
+        device.run(replace(job, weights=job.weights.astype(np.int16)))
+    with pytest.raises(InputError, match=r"^activations stream must be of shape \[beats, 2\], not \(8, 1\)$"):
+        device.run(replace(job, activations=job.activations[:, :1]))
+    with pytest.raises(InputError, match=r"^gaps of weights must be from 0 to 0.99, not 1.0$"):
+        device.run(job, gaps={"weights": (1.0, 0)})
+    with pytest.raises(
+        InputError, match=r"^gaps must be by weights, activations, outliers, results, registers, not clock$"
+    ):
+        device.run(job, gaps={"clock": (0.5, 0)})
+
+
+def test_two_cores_are_two() -> None:
+    """What one does must not reach another of the same library: it is loaded once."""
+    first, second = CompiledCore(CORE), CompiledCore(CORE)
+    case = job_of(5)[1]
+    with pytest.raises(CoreFailure):
+        first.run(replace(job_of(5)[0], activations=job_of(5)[0].activations[:2]), patience=100)
+    assert run_case(first, case).cycles == run_case(second, case).cycles == run_case(second, case).cycles
+
+
+def test_a_name_is_no_reason_to_build() -> None:
+    assert library(replace(CORE, name="other")) == library(CORE)
