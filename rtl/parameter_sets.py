@@ -36,7 +36,7 @@ class ParameterSets(wiring.Component):
     Throughput
         One beat per cycle.
     Back-pressure
-        `room` says whether the set whose turn it is can take beats; a register, but for one multiplexer.
+        `room` says whether the set whose turn it is can take beats; a register.
     Reset
         Synchronous; both sets are free and set 0 is next.
 
@@ -104,8 +104,14 @@ class ParameterSets(wiring.Component):
         occupied = [Signal(name=f"occupied_{i}") for i in range(2)]
         loading, oldest = Signal(name="loading"), Signal(name="oldest")
         filled = self.take & self.complete
-        m.d.comb += self.room.eq(~Mux(loading, occupied[1], occupied[0]))
-        m.d.sync += [loading.eq(loading ^ filled), oldest.eq(oldest ^ self.free)]
+        # Where the next beat goes is known one cycle ahead: `room` is a register, as the loader's decisions hang on it.
+        following = loading ^ filled
+        freed = self.free & (oldest == following)
+        m.d.sync += [
+            self.room.eq(freed | ~Mux(following, occupied[1], occupied[0])),
+            loading.eq(following),
+            oldest.eq(oldest ^ self.free),
+        ]
         for i, flag in enumerate(occupied):
             with m.If(filled & (loading == i)):
                 m.d.sync += flag.eq(1)

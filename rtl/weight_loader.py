@@ -110,7 +110,8 @@ class WeightLoader(wiring.Component):
             m.d.sync += [active.eq(~position.last.tile), records.eq(core.record_bits > 0)]
         if core.record_bits:
             with m.If(records):
-                m.d.comb += [self.beats.ready.eq(active & self.room), self.record.eq(self.taken)]
+                room = active & self.room
+                m.d.comb += [self.beats.ready.eq(room), self.record.eq(room & self.beats.valid)]
             with m.If(self.record & self.complete):
                 m.d.sync += records.eq(0)
         if self.stationary:

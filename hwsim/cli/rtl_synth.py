@@ -14,7 +14,7 @@ from rich.table import Table
 from hwsim.cli.rtl_options import ConfigArgument
 from hwsim.cli.terminal import check_parent, check_writable, console, errors, write_whole
 from hwsim.sim.core_file import load_core
-from hwsim.spec import InputError
+from hwsim.spec import InputError, require
 
 PLACE = "Place and route"
 
@@ -51,27 +51,26 @@ def rtl_synth(
         raise InputError("--output must be a folder for the bitstream, not left out, with --board")
     # They import Amaranth.
     from hwsim.hardware import board as boards
-    from hwsim.hardware.synthesis import Options, harnessed, place_and_route, synthesize, tools_for
+    from hwsim.hardware.synthesis import UNITS, Options, harnessed, place_and_route, synthesize, tools_for
     from hwsim.hardware.synthesis_document import synthesis_document, synthesis_files
     from hwsim.hardware.synthesis_targets import target_of
     from hwsim.hardware.synthesis_tools import check_installed
 
     options = Options(target_of(target), seed, freq, dsp=not no_dsp)
+    require(unit in UNITS, "--unit", " or ".join(UNITS), unit)
     if board is not None:
-        boards.check_board(board, options)
+        boards.check_board(board, unit, options)
     check_installed(tools_for(options))
     try:
         with errors.status("synthesis takes a while the first time"):
-            if board is not None:
-                built = boards.build_bitstream(core, options)
-                netlist, routed, unit = built.netlist, built.routed, board
-            else:
-                netlist = synthesize(harnessed(core, unit), options)
-                routed = place_and_route(netlist, options)
+            design = harnessed(core, unit) if board is None else boards.design(core)
+            netlist = synthesize(design, options)
+            routed = place_and_route(netlist, options, design.constraints)
+            bitstream = None if board is None or routed is None else boards.bitstream(routed)
     except RuntimeError as error:
         errors.print(f"hwsim: {error}", style="red", highlight=False)
         sys.exit(EXIT_TOOL_FAILED)
-    document = synthesis_document(core, unit, options, netlist, routed)
+    document = synthesis_document(core, board or unit, options, netlist, routed)
     _show(document)
     text = jsonlib.dumps(document, indent=2) + "\n"
     if json is not None:
@@ -80,8 +79,8 @@ def rtl_synth(
         from hwsim.cosim.files import write_files
 
         files = synthesis_files(netlist, routed) | {"synthesis.json": text.encode()}
-        if board is not None:
-            files["self_test.bit"] = built.file.read_bytes()
+        if bitstream is not None:
+            files["self_test.bit"] = bitstream
         written = write_files(output, files)
         console.print(f"wrote {', '.join(path.name for path in written)} to {output}", highlight=False)
 
@@ -103,7 +102,8 @@ def _show(document: dict[str, Any]) -> None:
     console.print(table)
     for made_of, sizes in document["multiplications"].items():
         for a, b, number in sizes:
-            console.print(f"{number:,} multiplications {a} x {b} in {made_of.upper()}s", highlight=False)
+            noun = "multiplication" if number == 1 else "multiplications"
+            console.print(f"{number:,} {noun} {a} x {b} in {made_of.upper()}s", highlight=False)
     if document["clocks"] is None:
         console.print("not placed and routed, so nothing is known about its clock", highlight=False)
         return

@@ -39,6 +39,26 @@ def back_bin(register: str, end: str) -> str:
     return f"{register} over {end} and back"
 
 
+def last_link_bin(end: str) -> str:
+    """Return the bin of a partial sum that only the last group of its chain takes over that end."""
+    return f"psum over {end} in the last group of a chain"
+
+
+def new_chain_bin(end: str) -> str:
+    """Return the bin of a partial sum that is not over that end only because a new chain has begun."""
+    return f"psum {end}, then a new chain"
+
+
+def outlier_over_bin(end: str) -> str:
+    """Return the bin of an accumulator that an outlier takes over that end."""
+    return f"acc over {end} by an outlier"
+
+
+def outlier_back_bin(end: str) -> str:
+    """Return the bin of an accumulator that the dense sum takes over that end and an outlier of the same K tile back."""
+    return f"acc over {end}, back by an outlier"
+
+
 class Coverage:
     """Counts how often each bin was hit.
 
@@ -92,6 +112,10 @@ def bins_of(core: Core, case: GemmCase, events: Int64 | None = None) -> set[str]
             raise AssertionError(f"coverage has the {name} events {seen}, the kernels {events[row].tolist()}")
         if sums is not None:
             bins |= _register_bins(name, sums)
+    if core.outlier_lanes:
+        bins |= _outlier_write_bins(found.sums["acc"])
+    if core.arithmetic.reduction.chain is not None:
+        bins |= _chain_bins(core.arithmetic.reduction.chain, found.sums["psum"])
     bins |= _operand_bins(core, case) | _outlier_bins(core, case)
     return bins if core.output is None else bins | _requantizer_bins(core, case, found.results)
 
@@ -128,6 +152,26 @@ def _register_bins(name: str, sums: Sums) -> set[str]:
     return bins
 
 
+def _chain_bins(chain: int, sums: Sums) -> set[str]:
+    """Where a chain begins and ends shows only in sums that do not fit: on either side of its last group."""
+    limits = sums.register.format
+    bins = set()
+    position = 0
+    held: Int64 | None = None
+    for exact, stored, fresh in zip(sums.exact, sums.stored, sums.fresh, strict=True):
+        position = 0 if fresh else position + 1
+        for end, over, longer in (
+            ("high", exact > limits.hi, held is not None and held + exact > limits.hi),
+            ("low", exact < limits.lo, held is not None and held + exact < limits.lo),
+        ):
+            if 0 < position == chain - 1 and over.any():
+                bins.add(last_link_bin(end))
+            if fresh and np.any(longer & ~over):
+                bins.add(new_chain_bin(end))
+        held = stored
+    return bins
+
+
 def _operand_bins(core: Core, case: GemmCase) -> set[str]:
     """Corner times corner in one product, and zero points at the ends."""
     bins = set()
@@ -140,6 +184,24 @@ def _operand_bins(core: Core, case: GemmCase) -> set[str]:
     for end in ("lo", "hi"):
         if case.activation_zero_point == getattr(core.activation, end):
             bins.add(f"activation zero point {end}")
+    return bins
+
+
+def _outlier_write_bins(acc: Sums) -> set[str]:
+    limits = acc.register.format
+    wraps = acc.register.overflow is Overflow.WRAP
+    bins = set()
+    before: dict[str, npt.NDArray[np.bool_]] = {}
+    for exact, written, sparse in zip(acc.exact, acc.written, acc.sparse, strict=True):
+        over = {"high": (exact > limits.hi) & written, "low": (exact < limits.lo) & written}
+        inside = written & ~over["high"] & ~over["low"]
+        for end, other in (("high", "low"), ("low", "high")):
+            if sparse and over[end].any():
+                bins.add(outlier_over_bin(end))
+            if sparse and (before[end] & (over[other] if wraps else inside)).any():
+                bins.add(outlier_back_bin(end))
+        # Several outliers may follow one dense sum.
+        before = {end: before[end] & ~written for end in over} if sparse else over
     return bins
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.cosim.coverage import WAITS, shape_bins
-from hwsim.cosim.golden import GemmCase, Outliers
+from hwsim.cosim.golden import GemmCase, Outliers, golden
+from hwsim.cosim.reveal import revealing
 from hwsim.cosim.targets import ONE, Settings, Target, largest_left_shift, targets_of
 from hwsim.dataflow import plan_gemm
 from hwsim.dataflow.core_timing import CoreTiming
@@ -84,14 +85,24 @@ def _diagonal(core: Core, targets: Sequence[Target]) -> GemmCase:
     bias, multiplier, shift = (
         np.array([getattr(target, name) for target in targets], np.int64) for name in ("bias", "multiplier", "shift")
     )
-    none = _outliers(core, [], np.zeros(0, np.int64))
-    return GemmCase(operands + removed, weights, bias, multiplier, shift, outliers=none, **asdict(settings))
+    entries = sorted((k, i, value) for i, target in enumerate(targets) for k, value in target.outliers.items())
+    sparse = _outliers(core, [entry[:2] for entry in entries], np.array([entry[2] for entry in entries], np.int64))
+    case = GemmCase(operands + removed, weights, bias, multiplier, shift, outliers=sparse, **asdict(settings))
+    if core.output is None:
+        return case
+    accumulators = golden(replace(core, output=None, result_bus_bits=None), case)[0]
+    for i, target in enumerate(targets):
+        if target.reveal:
+            bias[i], multiplier[i], shift[i] = revealing(core, int(accumulators[i, i]), target.bias)
+    return case
 
 
 def random_case(core: Core, rng: np.random.Generator) -> GemmCase:
     """Draw a case: shapes that are rarely whole tiles, operands from corners to noise, biases near the accumulator's ends."""
     rows = int(rng.integers(1, 1 + min(2 * core.tile_pixels, 20)))
-    depth = int(rng.integers(1, 2 + int(rng.choice([1, 3])) * max(core.tile_products, 6)))
+    reduction = core.arithmetic.reduction
+    span = max(core.tile_products, reduction.lanes * (reduction.chain or 1), 6)
+    depth = int(rng.integers(1, 2 + int(rng.choice([1, 3])) * span))
     channels = int(rng.integers(1, 2 + 2 * core.cols))
     case = _drawn(core, rng, rows, depth, channels)
     if not core.outlier_lanes:

@@ -30,8 +30,8 @@ class Sums:
         int64 [M, N] per write: the sum, and what the register kept of it.
     written
         Per write the channels [N] that it concerns: an outlier writes one column.
-    fresh
-        Per write whether the register started anew before it.
+    fresh, sparse
+        Per write whether the register started anew before it, and whether an outlier made it.
     """
 
     register: Register
@@ -39,9 +39,11 @@ class Sums:
     stored: list[Int64] = field(default_factory=list)
     written: list[npt.NDArray[np.bool_]] = field(default_factory=list)
     fresh: list[bool] = field(default_factory=list)
+    sparse: list[bool] = field(default_factory=list)
 
-    def write(self, held: Int64, addend: Int64, columns: slice | int = slice(None), fresh: bool = False) -> Int64:
-        """Add to those columns of a register that holds `held` [M, N]; return what it holds then."""
+    def write(self, held: Int64, addend: Int64, *, outlier_of: int | None = None, fresh: bool = False) -> Int64:
+        """Add to a register that holds `held` [M, N], an outlier to its column only; return what it holds then."""
+        columns = slice(None) if outlier_of is None else slice(outlier_of, outlier_of + 1)
         exact, written = held.copy(), np.zeros(held.shape[1], bool)
         exact[:, columns] += addend
         written[columns] = True
@@ -54,6 +56,7 @@ class Sums:
         self.stored.append(stored)
         self.written.append(written)
         self.fresh.append(fresh)
+        self.sparse.append(outlier_of is not None)
         return stored
 
     @property
@@ -98,7 +101,7 @@ def trace(core: Core, case: GemmCase) -> Trace:
                 psum, links = np.zeros(shape, np.int64), 0
         if end % core.tile_products == 0:
             for at, column, value in _outliers(case, range(end - core.tile_products, end)):
-                acc = sums["acc"].write(acc, operands[:, at] * value, column)
+                acc = sums["acc"].write(acc, operands[:, at, None] * value, outlier_of=column)
     return Trace(sums, acc if reduction.bias_at is BiasAt.START else acc + case.bias)
 
 

@@ -7,11 +7,19 @@ alone (a 32-bit accumulator that starts at zero, for instance, is out of reach o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from hwsim.cosim.coverage import NEAR, back_bin, edge_bin
+from hwsim.cosim.coverage import (
+    NEAR,
+    back_bin,
+    edge_bin,
+    last_link_bin,
+    new_chain_bin,
+    outlier_back_bin,
+    outlier_over_bin,
+)
 from hwsim.cosim.products import Factors, Products
-from hwsim.spec import BiasAt, Core, Profile, Register, ZeroPoints
+from hwsim.spec import BiasAt, Core, Format, Profile, Register, ZeroPoints
 
 MAX_TILES = 40
 """The most K tiles of a constructed case."""
@@ -43,8 +51,12 @@ class Target:
         Of its case.
     factors
         Activation (zero point removed, where the core removes it) and weight by position k; all others are zero.
+    outliers
+        Value by position k, of an outlier on the activation there.
     bias, multiplier, shift
         Of its channel.
+    reveal
+        Whether they may be chosen so that the accumulator's lowest bit shows in the requantized result.
     """
 
     name: str
@@ -53,6 +65,8 @@ class Target:
     bias: int = 0
     multiplier: int = ONE
     shift: int = 0
+    reveal: bool = False
+    outliers: dict[int, int] = field(default_factory=dict)
 
     @property
     def products(self) -> int:
@@ -65,6 +79,8 @@ class Builder:
 
     def __init__(self, core: Core, settings: Settings) -> None:
         self.core, self.settings = core, settings
+        # Only what is about the clamp has a narrow one: elsewhere it would hide wrong results.
+        self.wide = settings if core.output is None else replace(settings, lo=core.output.lo, hi=core.output.hi)
         self.reduction = core.arithmetic.reduction
         subtract = self.reduction.zero_points is ZeroPoints.SUBTRACT
         zero_point = settings.activation_zero_point if subtract else 0
@@ -82,6 +98,10 @@ class Builder:
                     yield from self._edge(name, end, edge + distance, distance, sign)
                 if name != "tree":
                     yield from self._back(name, end, edge, sign)
+                if name == "psum":
+                    yield from self._chain(end, edge, sign)
+        if self.core.outlier_lanes:
+            yield from self._outliers()
         yield from self._operands()
         if self.core.output is not None:
             yield from self._roundings()
@@ -95,7 +115,7 @@ class Builder:
             factors, bias = self.operands.sum_to(goal, self._room(name)), 0
         if factors is not None:
             placed = {self._place(name, i): pair for i, pair in enumerate(factors)}
-            yield Target(edge_bin(name, end, distance), self.settings, placed, bias)
+            yield Target(edge_bin(name, end, distance), self.wide, placed, bias, reveal=True)
 
     def _back(self, name: str, end: str, edge: int, sign: int) -> Iterator[Target]:
         """Leave the range by one, then go back by one with the register's next write."""
@@ -109,7 +129,40 @@ class Builder:
         following = (max(placed) // step + 1) * step
         if name == "psum" and following >= self._chain_products:
             return
-        yield Target(back_bin(name, end), self.settings, placed | {following: back[0]}, edge if from_bias else 0)
+        bias = edge if from_bias else 0
+        yield Target(back_bin(name, end), self.wide, placed | {following: back[0]}, bias, reveal=True)
+
+    def _chain(self, end: str, edge: int, sign: int) -> Iterator[Target]:
+        """Fill a chain to the edge; one more overflows in its last group, and does not in the next chain's first one."""
+        one = self.operands.sum_to(sign, 1)
+        last = self._chain_products - self.reduction.lanes
+        for name, groups, following in (
+            (last_link_bin(end), (self.reduction.chain or 1) - 1, last),
+            (new_chain_bin(end), self.reduction.chain or 1, self._chain_products),
+        ):
+            full = self.operands.sum_to(edge, self._group_products * groups)
+            if full is not None and one is not None:
+                placed = {self._place("psum", i): pair for i, pair in enumerate(full)}
+                yield Target(name, self.wide, placed | {following: one[0]}, reveal=True)
+
+    def _outliers(self) -> Iterator[Target]:
+        """Cross the accumulator's ends by an outlier, and by a dense product in front of an outlier that goes back."""
+        limits = Format(self.core.outlier_bits)
+        sparse = Products(self.operands.activations, (limits.lo, limits.hi))
+        acc = self.reduction.acc.format
+        for end, edge, sign in (("high", acc.hi, 1), ("low", acc.lo, -1)):
+            bias = edge if self.starts_at_bias else 0
+            over = sparse.sum_to(edge + sign - bias, 1)
+            if over is not None:
+                (operand, value), *_ = over
+                yield Target(
+                    outlier_over_bin(end), self.wide, {0: (operand, 0)}, bias, outliers={0: value}, reveal=True
+                )
+            dense, back = self.operands.sum_to(sign, 1), sparse.sum_to(-sign, 1)
+            if self.starts_at_bias and dense is not None and back is not None and self.core.tile_products > 1:
+                # The last product of the K tile is the last write in front of the outlier.
+                placed = {0: (back[0][0], 0), self.core.tile_products - 1: dense[0]}
+                yield Target(outlier_back_bin(end), self.wide, placed, bias, outliers={0: back[0][1]}, reveal=True)
 
     def _operands(self) -> Iterator[Target]:
         core, zero_point = self.core, self.settings.activation_zero_point
@@ -118,18 +171,18 @@ class Builder:
             for weight in ("lo", "hi"):
                 value = getattr(core.activation, activation) - (zero_point if subtract else 0)
                 pair = value, getattr(core.weight, weight)
-                yield Target(f"activation {activation} times weight {weight}", self.settings, {0: pair})
+                yield Target(f"activation {activation} times weight {weight}", self.wide, {0: pair}, reveal=True)
         for end in ("lo", "hi"):
             if subtract and zero_point == getattr(core.activation, end):
-                yield Target(f"activation zero point {end}", self.settings)
+                yield Target(f"activation zero point {end}", self.wide)
 
     def _roundings(self) -> Iterator[Target]:
         """Accumulators that lie exactly between two results, on both sides of zero, and around the clamp's ends."""
         profile = Profile.TFLITE_SINGLE if self.settings.single else self.core.arithmetic.profile
         for sign, side in ((1, "above zero"), (-1, "below zero")):
             if profile is Profile.TFLITE:
-                yield self._scaled(f"tie of the high multiply {side}", 5 * sign, 0)
-                yield self._scaled(f"tie of the shift {side}", 12 * sign, -2)
+                yield self._scaled(f"tie of the high multiply {side}", sign, 0)
+                yield self._scaled(f"tie of the shift {side}", 4 * sign, -2)
             else:
                 name = "single rounding" if profile is Profile.TFLITE_SINGLE else "shift"
                 yield self._scaled(f"tie of the {name} {side}", 4 * sign, -2)
@@ -139,7 +192,7 @@ class Builder:
                 # Half of twice the value: exact.
                 wanted = 2 * (limit + distance - settings.output_zero_point)
                 if abs(wanted) < 64:
-                    yield self._scaled(edge_bin("clamp", end, distance), wanted, 0)
+                    yield replace(self._scaled(edge_bin("clamp", end, distance), wanted, 0), settings=settings)
         if self.core.max_left_shift <= largest_left_shift(self.core):
             yield self._scaled("largest left shift", 3, self.core.max_left_shift)
         yield self._scaled("largest right shift", 3, -31)
@@ -148,7 +201,7 @@ class Builder:
         """Return a target whose accumulator, bias included, is a small given number."""
         factors: Factors = self.operands.sum_to(3, self._room("acc")) or []
         placed = {self._place("acc", i): pair for i, pair in enumerate(factors)}
-        return Target(name, self.settings, placed, accumulator - sum(a * w for a, w in factors), ONE, shift)
+        return Target(name, self.wide, placed, accumulator - sum(a * w for a, w in factors), ONE, shift)
 
     @property
     def _chain_products(self) -> int:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hwsim.hardware.build_cache import cached, key_of
-from hwsim.hardware.synthesis import TOP, Netlist, Options, Routed, place_and_route, synthesize
+from hwsim.hardware.synthesis import TOP, Design, Options, Routed
 from hwsim.hardware.synthesis_targets import ECP5
 from hwsim.hardware.synthesis_tools import Tool, run_tool
 from hwsim.hardware.timing_report import failed
@@ -23,26 +22,10 @@ SEED = 1
 """Of the job that the core tests itself with."""
 
 
-@dataclass(frozen=True)
-class BoardDesign:
-    """RTLIL with the top module `TOP`, and its pins and clocks (LPF)."""
-
-    rtlil: str
-    constraints: str
-
-
-@dataclass(frozen=True)
-class Bitstream:
-    """What was built for a board; `file` is in the cache."""
-
-    netlist: Netlist
-    routed: Routed
-    file: Path
-
-
-def check_board(board: str, options: Options) -> None:
+def check_board(board: str, unit: str, options: Options) -> None:
     """Raise `InputError` unless a design can be built for this board."""
     require(board in BOARDS, "--board", ", ".join(BOARDS), board)
+    require(unit == "core", "--unit", "core for a board", unit)
     require(options.target is ECP5, "--target", f"ecp5 for the board {board}", options.target.name)
     if importlib.util.find_spec("amaranth_boards") is None:
         raise InputError("amaranth-boards must be installed for this command: pip install 'hwsim[synth]'")
@@ -55,7 +38,7 @@ def title(core: Core) -> str:
     return f"hwsim {printable} {core.rows}x{core.cols}"
 
 
-def design(core: Core) -> BoardDesign:
+def design(core: Core) -> Design:
     """Return the design for a ULX3S with an LFE5U-85F.
 
     The clock is the board's, 25 MHz. The serial line is that of the USB connector "US1"; a line comes after the
@@ -80,23 +63,18 @@ def design(core: Core) -> BoardDesign:
         m.submodules[f"led_{number}"] = led = io.Buffer("o", platform.request("led", number, dir="-"))
         m.d.comb += led.o.eq(lamp)
     files = platform.build(m, name=TOP, do_build=False, emit_src=False).files
-    return BoardDesign(files[f"{TOP}.il"], files[f"{TOP}.lpf"])
+    return Design(files[f"{TOP}.il"], files[f"{TOP}.lpf"])
 
 
-def build_bitstream(core: Core, options: Options) -> Bitstream:
-    """Build the design of `design`; see `synthesize` and `place_and_route` for the errors."""
-    found = design(core)
-    netlist = synthesize(found.rtlil, options)
-    routed = place_and_route(netlist, options, found.constraints)
-    assert routed is not None, "ECP5 has place and route"
+def bitstream(routed: Routed) -> bytes:
+    """Return what the device is configured with."""
     key = key_of(routed.files.name, Tool.ECPPACK.version)
-    return Bitstream(netlist, routed, cached(f"{key}.bit", lambda path: _pack(routed, path)))
+    return cached(f"{key}.bit", lambda path: _pack(routed, path)).read_bytes()
 
 
 def _pack(routed: Routed, path: Path) -> None:
     with zipfile.ZipFile(routed.files) as archive:
         archive.extract("configuration.txt", path.parent)
-    if run_tool(
-        Tool.ECPPACK, ["--compress", "--input", "configuration.txt", "--bit", path.name], path.parent, "pack.log"
-    ):
+    arguments = ["--compress", "--input", "configuration.txt", "--bit", path.name]
+    if run_tool(Tool.ECPPACK, arguments, path.parent, "pack.log"):
         raise failed("ecppack", (path.parent / "pack.log").read_text("utf-8", "replace"))

