@@ -7,5 +7,5 @@ from typing import Annotated
 import typer
 
 ConfigArgument = Annotated[
-    str, typer.Argument(help="An accelerator file with a table [core], or a preset.", metavar="CONFIG")
+    str, typer.Argument(help="An accelerator file with a \\[core] table, or a preset.", metavar="CONFIG")
 ]

@@ -1,6 +1,6 @@
 """From a core to a shared library that simulates it: RTL by Amaranth, C++ by Yosys (CXXRTL), machine code by a C++ compiler.
 
-Yosys is the one that Amaranth itself uses to write Verilog. Four changes are worth a factor of ten in speed:
+Yosys is the one that Amaranth itself uses to write Verilog. Four changes make it four times as fast:
 
 - The model has no reset: a new one holds the values after a reset. That a reset reaches them is the bench's to show.
 - Wires are cut where their drivers meet, so that one evaluation settles the core (`hwsim.hardware.netlist`).

@@ -1,4 +1,4 @@
-"""What tests of compiled cores share: a skip where nothing can be compiled, GEMMs on a core, an own cache for wrong cores."""
+"""What tests of compiled cores share: a skip where nothing can be compiled, GEMMs on a core, an own cache."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ needs_compiler = pytest.mark.skipif(not has_compiler(), reason="there is no C++ 
 
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A cache of this test alone: what is built from sources changed in memory must not stay."""
+    """A cache of this test alone."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     build_cache.cache_folder.cache_clear()
     yield build_cache.cache_folder()

@@ -15,7 +15,6 @@ import hwsim.rtl
 from hwsim.cosim.golden import GemmCase
 from hwsim.cosim.stimulus import random_case
 from hwsim.cosim.streams import JobStreams, to_streams
-from hwsim.hardware import build_cache
 from hwsim.hardware.compiled import CompiledCore, CoreFailure
 from hwsim.hardware.model import library
 from hwsim.spec import InputError
@@ -36,15 +35,11 @@ def job_of(pixels: int) -> tuple[JobStreams, GemmCase]:
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> CompiledCore:
-    """One build for all faults, outside of the user's cache."""
+def faulty() -> CompiledCore:
+    """One build for all faults, and without one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        build_cache.cache_folder.cache_clear()
         patch.setattr(hwsim.rtl, "GemmCore", FaultyCore)
-        device = CompiledCore(CORE)
-    build_cache.cache_folder.cache_clear()
-    return device
+        return CompiledCore(CORE)
 
 
 @pytest.mark.parametrize("fault", list(FAULTS)[1:], ids=[name for name, _, _ in FAULTS.values()][1:])
@@ -69,34 +64,34 @@ def test_a_broken_rule_is_noticed_and_the_next_job_runs(faulty: CompiledCore, fa
     check_run(faulty, case, run_case(faulty, case, everywhere(0.5)))
 
 
-def test_beats_that_the_core_does_not_want_are_noticed() -> None:
-    device, (job, _) = CompiledCore(CORE), job_of(4)
+def test_beats_that_the_core_does_not_want_are_noticed(faulty: CompiledCore) -> None:
+    job, _ = job_of(1)
     more = replace(job, activations=np.concatenate([job.activations, job.activations[:1]]))
     with pytest.raises(CoreFailure, match=r"^the job ended before all beats had moved; .*, 8 of 9 beats"):
-        device.run(more)
+        faulty.run(more)
 
 
-def test_a_stream_that_ends_early_is_no_hang() -> None:
-    device, (job, case) = CompiledCore(CORE), job_of(4)
+def test_a_stream_that_ends_early_is_no_hang(faulty: CompiledCore) -> None:
+    job, case = job_of(1)
     with pytest.raises(
         CoreFailure, match=r"^nothing moved for 500 cycles; .*activations valid=0 ready=1, 7 of 7 beats"
     ):
-        device.run(replace(job, activations=job.activations[:-1]), patience=500)
-    check_run(device, case, run_case(device, case))
+        faulty.run(replace(job, activations=job.activations[:-1]), patience=500)
+    check_run(faulty, case, run_case(faulty, case))
 
 
-def test_what_cannot_be_streamed_is_refused() -> None:
-    device, (job, _) = CompiledCore(CORE), job_of(4)
+def test_what_cannot_be_streamed_is_refused(faulty: CompiledCore) -> None:
+    job, _ = job_of(1)
     with pytest.raises(InputError, match=r"^weights stream must be uint8, not int16$"):
-        device.run(replace(job, weights=job.weights.astype(np.int16)))
+        faulty.run(replace(job, weights=job.weights.astype(np.int16)))
     with pytest.raises(InputError, match=r"^activations stream must be of shape \[beats, 2\], not \(8, 1\)$"):
-        device.run(replace(job, activations=job.activations[:, :1]))
+        faulty.run(replace(job, activations=job.activations[:, :1]))
     with pytest.raises(InputError, match=r"^gaps of weights must be from 0 to 0.99, not 1.0$"):
-        device.run(job, gaps={"weights": (1.0, 0)})
+        faulty.run(job, gaps={"weights": (1.0, 0)})
     with pytest.raises(
         InputError, match=r"^gaps must be by weights, activations, outliers, results, registers, not clock$"
     ):
-        device.run(job, gaps={"clock": (0.5, 0)})
+        faulty.run(job, gaps={"clock": (0.5, 0)})
 
 
 def test_two_cores_are_two() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from compiled import check_run, everywhere, needs_compiler, own_cache, run_case
+from compiled import check_run, everywhere, needs_compiler, run_case
 from gemm_core_configurations import CONFIGURATIONS, named
 from rtl_mutation import put_mutant
 
@@ -19,14 +19,12 @@ from hwsim.rtl import register_add
 from hwsim.spec import Core
 
 pytestmark = needs_compiler
-__all__ = ["own_cache"]
-
 TRANSACTIONS = 1_200_000
 """Beats on all streams of all configurations together."""
 
 PAUSES = (0.0, 0.1, 0.5, 0.9)
 
-QUICK = [named(name) for name in ("ws_acc16_saturate", "ws_outliers_w2", "os_chain_fold_end")]
+QUICK = [named(name) for name in ("ws_outliers_w2", "os_chain_fold_end")]
 
 
 def cases(core: Core) -> Iterator[GemmCase]:
@@ -76,7 +74,7 @@ def test_a_million_transactions_equal_the_kernels(core: Core) -> None:
 
 
 def test_pauses_change_cycles_and_nothing_else() -> None:
-    core = named("ws_acc16_saturate")
+    core = QUICK[0]
     device, case = CompiledCore(core), random_case(core, np.random.default_rng(5))
     steady, paused = run_case(device, case), run_case(device, case, everywhere(0.5))
     assert paused.counters["CYCLES"] > steady.counters["CYCLES"]
@@ -87,16 +85,15 @@ def test_pauses_change_cycles_and_nothing_else() -> None:
 
 
 def test_the_same_pauses_give_the_same_cycles() -> None:
-    core = named("os_chain_fold_end")
+    core = QUICK[1]
     device, case = CompiledCore(core), random_case(core, np.random.default_rng(6))
     first, second, other = (run_case(device, case, everywhere(0.3, seed)) for seed in (3, 3, 4))
     assert (first.cycles, first.counters) == (second.cycles, second.counters)
     assert first.cycles != other.cycles
 
 
-@pytest.mark.usefixtures("own_cache")
 def test_a_wrong_adder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """An accumulator that saturates one step early differs from the kernels in the constructed cases."""
     put_mutant(monkeypatch, register_add, "exact > limits.hi)", "exact >= limits.hi)")
     with pytest.raises(AssertionError):
-        transact(named("ws_acc16_saturate"), 20_000)
+        transact(QUICK[0], 20_000)

@@ -68,7 +68,7 @@ def test_accumulators_that_leave_as_they_are() -> None:
 
 
 def test_outlier_entry() -> None:
-    """value 16 + index 0..11 in 4 + column 0..4 in 3 + last 1 = 24 bits."""
+    """Value 16 + index 0..11 in 4 + column 0..4 in 3 + last 1 = 24 bits."""
     core = Core(rows=4, cols=5, outlier_lanes=2, arithmetic=arithmetic(lanes=3))
     assert (core.outlier_index_bits, core.outlier_column_bits, core.outlier_bus_bits) == (4, 3, 24)
     assert Core(rows=1, cols=1, outlier_lanes=1, outlier_bits=2).outlier_bus_bits == 8
