@@ -76,5 +76,6 @@ def _pack(routed: Routed, path: Path) -> None:
     with zipfile.ZipFile(routed.files) as archive:
         archive.extract("configuration.txt", path.parent)
     arguments = ["--compress", "--input", "configuration.txt", "--bit", path.name]
-    if run_tool(Tool.ECPPACK, arguments, path.parent, "pack.log"):
-        raise failed("ecppack", (path.parent / "pack.log").read_text("utf-8", "replace"))
+    status = run_tool(Tool.ECPPACK, arguments, path.parent, "pack.log")
+    if status:
+        raise failed("ecppack", status, (path.parent / "pack.log").read_text("utf-8", "replace"))

@@ -144,6 +144,7 @@ def shared_library(source: str, includes: Sequence[Path]) -> Path:
     InputError
         Where there is no compiler, or it refuses the text.
     """
+
     def make(path: Path) -> None:
         text = path.with_suffix(".cc")
         text.write_text(source, "utf-8")

@@ -164,8 +164,9 @@ def _run_yosys(rtlil: str, options: Options, path: Path) -> None:
 
 def _yosys(folder: Path, log: str, script: str) -> None:
     # To a file by its own option: what it prints after ABC is lost otherwise.
-    if run_tool(Tool.YOSYS, ["-q", "-l", log, "-p", script], folder, "yosys.out"):
-        raise failed("Yosys", (folder / log).read_text("utf-8", "replace"))
+    status = run_tool(Tool.YOSYS, ["-q", "-l", log, "-p", script], folder, "yosys.out")
+    if status:
+        raise failed("Yosys", status, (folder / log).read_text("utf-8", "replace"))
 
 
 def place_and_route(netlist: Netlist, options: Options, constraints: str | None = None) -> Routed | None:
@@ -205,14 +206,13 @@ def _run_router(router: Tool, arguments: Sequence[str], netlist: Netlist, constr
         archive.extract("netlist.json", folder)
     if constraints is not None:
         (folder / "constraints.lpf").write_text(constraints, "utf-8")
-    if run_tool(router, arguments, folder, "route.out"):
-        log = (folder / "route.log").read_text("utf-8", "replace") + (folder / "route.out").read_text(
-            "utf-8", "replace"
-        )
+    status = run_tool(router, arguments, folder, "route.out")
+    if status:
+        log = "".join((folder / name).read_text("utf-8", "replace") for name in ("route.log", "route.out"))
         reason = refusal(log)
         if reason is not None:
             raise InputError(f"core must fit the device, but there is no room: {reason}")
-        raise failed("nextpnr", log)
+        raise failed("nextpnr", status, log)
     _pack(path, ["report.json", "route.log", "configuration.txt"])
 
 

@@ -149,7 +149,9 @@ def refusal(log: str) -> str | None:
     return None if found is None else found[0].removeprefix("ERROR: ").strip()
 
 
-def failed(tool: str, log: str) -> RuntimeError:
-    """Return the exception for a tool that failed for no reason of the user's, with the first error of its log."""
-    lines = [line for line in log.splitlines() if "ERROR" in line] or log.splitlines()[-1:] or ["no message"]
+def failed(tool: str, status: int, log: str) -> RuntimeError:
+    """Return the exception for a tool that failed for no reason of the user's: a signal, or the first error of its log."""
+    if status < 0:
+        return RuntimeError(f"{tool} was ended by signal {-status}")
+    lines = [line for line in log.splitlines() if "ERROR" in line] or [f"exit status {status} without a message"]
     return RuntimeError(f"{tool} failed: {lines[0].strip()}")

@@ -160,7 +160,9 @@ def _simulate(simulator: str, folder: Path, top: str, seed: int, waves: bool) ->
             log_file=folder / "build.log",
         )  # fmt: skip
     except RuntimeError:
-        raise InputError(f"{simulator} must be able to build {top}.v; it says why not in {folder / 'build.log'}") from None
+        raise InputError(
+            f"{simulator} must be able to build {top}.v; it says why not in {folder / 'build.log'}"
+        ) from None
     environment = {
         "HWSIM_BENCH": str(folder / "settings.json"),
         # By default cocotb rewrites the assertions of every imported module, which costs seconds in numba.

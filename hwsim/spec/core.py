@@ -18,6 +18,9 @@ from hwsim.spec.requantization import MULTIPLIER_BITS, SHIFT_BITS, Profile
 BUS_BITS = range(8, 4097)
 """Widths that the data of a stream may have."""
 
+INT8 = Format(8)
+"""What an activation and a result are, unless told otherwise."""
+
 
 class Dataflow(enum.Enum):
     """What stays in the processing elements while the rest moves past."""
@@ -104,10 +107,10 @@ class Core:
     dataflow: Dataflow = Dataflow.WEIGHT_STATIONARY
     rows: int = 8
     cols: int = 8
-    activation: Format = Format(8)
+    activation: Format = INT8
     weight_bits: int = 8
     arithmetic: Arithmetic = field(default_factory=Arithmetic)
-    output: Format | None = Format(8)
+    output: Format | None = INT8
     pixels: int = 256
     weight_bus_bits: int | None = None
     activation_bus_bits: int | None = None
@@ -131,9 +134,7 @@ class Core:
         ):
             require(within(value, allowed), name, f"an integer from {allowed[0]} to {allowed[-1]}", value)
         if self.output is not None:
-            require(
-                within(self.output.bits, OPERAND_BITS), "output_bits", "an integer from 2 to 16", self.output.bits
-            )
+            require(within(self.output.bits, OPERAND_BITS), "output_bits", "an integer from 2 to 16", self.output.bits)
             require(
                 self.arithmetic.profile is not Profile.ORT_FLOAT32, "requantize",
                 "tflite, tflite-single or power-of-two in hardware", self.arithmetic.profile.value,
@@ -154,7 +155,10 @@ class Core:
             f"left out, or rows ({self.rows}) in a weight_stationary array", reduction.chain,
         )  # fmt: skip
         require(
-            stationary or self.outlier_lanes == 0, "outlier_lanes", "0 in an output_stationary array", self.outlier_lanes
+            stationary or self.outlier_lanes == 0,
+            "outlier_lanes",
+            "0 in an output_stationary array",
+            self.outlier_lanes,
         )
         require(
             reduction.lanes * max(self.rows, self.cols) <= 256, "lanes", "at most 256 over all rows, or all columns",

@@ -59,8 +59,14 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
         ("--accelerator", "a.toml"),
         "accelerator must be edge-16x16, micro-4x4, server-128x128 or a TOML",
     ),
-    "unknown data": (("--data", "imagenet"), "data must be digits, cifar10, mnist, imagenet_sample, mlperf_tiny_ic, a folder"),
-    "missing data": (("--data", "here.npz"), "data must be digits, cifar10, mnist, imagenet_sample, mlperf_tiny_ic, a folder"),
+    "unknown data": (
+        ("--data", "imagenet"),
+        "data must be digits, cifar10, mnist, imagenet_sample, mlperf_tiny_ic, a folder",
+    ),
+    "missing data": (
+        ("--data", "here.npz"),
+        "data must be digits, cifar10, mnist, imagenet_sample, mlperf_tiny_ic, a folder",
+    ),
     "data without a folder": (("--data", "cifar10"), "data set cifar10 must be at HWSIM_DATA/"),
     "a name that is too long": (("--data", "x" * 5000), "xxx"),
     "json below a missing folder": (

@@ -49,7 +49,12 @@ def test_presence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [source.name for source in DATASETS if source.is_present()] == ["digits", "cifar10", "mnist", "mlperf_tiny_ic"]
+    assert [source.name for source in DATASETS if source.is_present()] == [
+        "digits",
+        "cifar10",
+        "mnist",
+        "mlperf_tiny_ic",
+    ]
 
 
 @pytest.mark.parametrize("name", ["", "imagenet", "set.csv", "no/such/folder", "nul\0"])

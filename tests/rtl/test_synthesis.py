@@ -22,7 +22,7 @@ from hwsim.hardware.synthesis import Design, Netlist, Options, check_fit, harnes
 from hwsim.hardware.synthesis_document import synthesis_document
 from hwsim.hardware.synthesis_targets import ECP5, ICE40, TARGETS, XILINX, target_of
 from hwsim.hardware.synthesis_tools import Tool, check_installed, run_tool
-from hwsim.hardware.timing_report import clock_name, read_report, refusal
+from hwsim.hardware.timing_report import clock_name, failed, read_report, refusal
 from hwsim.rtl.serial_harness import SerialHarness
 from hwsim.spec import InputError
 
@@ -266,6 +266,9 @@ def test_a_full_device_is_told_from_a_defect() -> None:
     full = "Info: x\nERROR: Unable to place cell 'a', no BELs remaining to implement cell type 'MULT18X18D'\n"
     assert refusal(full) == "Unable to place cell 'a', no BELs remaining to implement cell type 'MULT18X18D'"
     assert refusal("ERROR: Assertion failed") is None
+    assert str(failed("x", 1, "Info: a\nERROR: b\nERROR: c\n")) == "x failed: ERROR: b"
+    assert str(failed("x", -9, "Info: a\n")) == "x was ended by signal 9"
+    assert str(failed("x", 3, "")) == "x failed: exit status 3 without a message"
 
 
 # With the tools

@@ -105,8 +105,10 @@ def test_outlier_entry() -> None:
         ),
         (
             {"arithmetic": arithmetic(chain=8, psum="12:saturate")},
-            "psum must be at least 16 bits wide, as one product of int8 and int8 is (zero points: subtract), "
-            "not 12:saturate",
+            (
+                "psum must be at least 16 bits wide, as one product of int8 and int8 is (zero points: subtract), "
+                "not 12:saturate"
+            ),
         ),
         (
             {"arithmetic": arithmetic(lanes=2, tree="8:wrap")},
