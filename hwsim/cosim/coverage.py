@@ -191,17 +191,19 @@ def _outlier_write_bins(acc: Sums) -> set[str]:
     limits = acc.register.format
     wraps = acc.register.overflow is Overflow.WRAP
     bins = set()
-    before: dict[str, npt.NDArray[np.bool_]] = {}
-    for exact, written, sparse in zip(acc.exact, acc.written, acc.sparse, strict=True):
+    crossed = dict.fromkeys(("high", "low"), np.zeros_like(acc.exact[0], bool))
+    held = acc.exact[0]
+    for exact, stored, written, sparse in zip(acc.exact, acc.stored, acc.written, acc.sparse, strict=True):
         over = {"high": (exact > limits.hi) & written, "low": (exact < limits.lo) & written}
         inside = written & ~over["high"] & ~over["low"]
         for end, other in (("high", "low"), ("low", "high")):
             if sparse and over[end].any():
                 bins.add(outlier_over_bin(end))
-            if sparse and (before[end] & (over[other] if wraps else inside)).any():
+            if sparse and (crossed[end] & (over[other] if wraps else inside)).any():
                 bins.add(outlier_back_bin(end))
-        # Several outliers may follow one dense sum.
-        before = {end: before[end] & ~written for end in over} if sparse else over
+            # Sums of zero come between where a K tile is worked through again for its other outliers.
+            crossed[end] = crossed[end] & (exact == held) if sparse else over[end] | crossed[end] & (exact == held)
+        held = stored
     return bins
 
 

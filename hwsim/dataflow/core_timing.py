@@ -88,10 +88,10 @@ def _weight_stationary(core: Core) -> tuple[int, int]:
 def requantizer_latency(core: Core) -> int:
     """Return the cycles from an accumulator to its result: bias, product in limbs of 17 bits, shift, clamp: L."""
     reduction = core.arithmetic.reduction
-    bits = reduction.acc.bits
-    if reduction.bias_at is BiasAt.END:
-        bits = max(bits, core.bias_bits) + 1
-    add = 1 if bits <= 36 else 2
+    late = reduction.bias_at is BiasAt.END
+    bits = max(reduction.acc.bits, core.bias_bits) + 1 if late else reduction.acc.bits
+    # Where there is a bias to add, a carry chain of more than 36 bits is cut in two.
+    add = 2 if late and bits > 36 else 1
     # The partial products, the columns, and each column's carry but the lowest one's; the multiplier has two limbs.
     multiply = 0 if core.arithmetic.profile is Profile.POWER_OF_TWO else 2 + max(1, -(-(bits - 1) // 17))
     return add + multiply + 4 + 3

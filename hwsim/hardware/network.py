@@ -18,14 +18,14 @@ from hwsim.hardware.compiled import CompiledCore
 from hwsim.hardware.layer import HardwareLayer, hardware_layers
 from hwsim.hardware.model import library
 from hwsim.kernels.monitor import REGISTERS
-from hwsim.sim.execute import Progress, in_order
+from hwsim.sim.execute import Progress, batch_size, in_order
 from hwsim.sim.feed import Feed
 from hwsim.sim.program import Program
 from hwsim.spec import Arithmetic, Core
 from hwsim.spec.register_map import COUNTERS
 
 BATCH = 16
-"""Images that go through the network together, and that a layer's GEMMs are made of."""
+"""The most images that go through the network together, and that a layer's GEMMs are made of."""
 
 EVENTS = tuple(f"{name}_{kind}".upper() for name in REGISTERS for kind in ("above", "below"))
 """The counters of overflow events, in the order of `Monitor.counts`."""
@@ -217,7 +217,7 @@ class HardwareNetwork:
             finally:
                 devices.put(own)
 
-        for batch, done in in_order(work, count, BATCH, threads):
+        for batch, done in in_order(work, count, min(BATCH, batch_size(self.graph)), threads):
             for name, part in done.items():
                 nodes[name].add(part)
             scores.append(batch)
@@ -237,27 +237,34 @@ class HardwareNetwork:
         graph = self.graph
         monitors = self.program.monitors(base=start)
         images = feed.integers(start, stop)
-        expected = self.program.run(images, monitors=monitors, keep=True)
         values = {name: tensor.data for name, tensor in graph.tensors.items() if tensor.data is not None}
         values[graph.inputs[0]] = images
+        scores = images
         done = {}
-        for node in graph.nodes:
+        # The kernels run beside the hardware, from the images on, and never see what it computed.
+        for index, (node, _, expected) in enumerate(self.program.steps(images, monitors)):
             run = done[node.name] = self._node(node)
-            inputs = [values[name] for name in node.inputs]
-            layer = self.layers.get(node.name)
-            if layer is None:
-                outputs = self.program.units[node.name].run(inputs)
-            else:
-                m, k, n, groups = node.op.gemm(graph.inputs_of(node), graph.outputs_of(node))
-                run.macs = (stop - start) * m * k * n * groups
-                shape = (len(images), *graph.outputs_of(node)[0].shape[1:])
-                outputs = [run_layer(devices[layer.core], layer, inputs[0], run).reshape(shape)]
+            outputs = self._run_node(devices, node, [values[name] for name in node.inputs], run)
+            if run.core is not None:
                 events = monitors[node.name].counts.sum(axis=2).reshape(-1).tolist()
                 run.kernel_events.update(zip(EVENTS, events, strict=True))
-            for name, output in zip(node.outputs, outputs, strict=True):
-                _compare(run, output, expected[name], start)
-            values.update(zip(node.outputs, outputs, strict=True))
-        return values[graph.outputs[0]].reshape(stop - start, -1), done
+            for name, output, right in zip(node.outputs, outputs, expected, strict=True):
+                _compare(run, output, right, start)
+                values[name] = output
+                scores = output if name == graph.outputs[0] else scores
+            for name in graph.last_used(index):
+                del values[name]
+        return scores.reshape(stop - start, -1), done
+
+    def _run_node(self, devices: Devices, node: Node, inputs: list[Array], run: NodeRun) -> list[Array]:
+        layer = self.layers.get(node.name)
+        if layer is None:
+            return self.program.units[node.name].run(inputs)
+        graph, batch = self.graph, len(inputs[0])
+        m, k, n, groups = node.op.gemm(graph.inputs_of(node), graph.outputs_of(node))
+        run.macs = batch * m * k * n * groups
+        shape = (batch, *graph.outputs_of(node)[0].shape[1:])
+        return [run_layer(devices[layer.core], layer, inputs[0], run).reshape(shape)]
 
 
 def run_layer(device: CompiledCore, layer: HardwareLayer, images: Array, run: NodeRun) -> Array:

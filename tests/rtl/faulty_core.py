@@ -69,7 +69,7 @@ class FaultyCore(wiring.Component):
             with m.Case(8):
                 m.d.comb += self.s_axil_bvalid.eq(1)
             with m.Case(9):
-                m.d.comb += self.s_axil_rdata.eq(inner.s_axil_rdata ^ toggle)
+                m.d.comb += self.s_axil_rdata.eq(inner.s_axil_rdata ^ (toggle << 31))
             with m.Case(10):
                 m.d.comb += self.s_axil_rvalid.eq(inner.s_axil_rvalid & toggle)
                 m.d.comb += inner.s_axil_rready.eq(self.s_axil_rready & toggle)

@@ -93,7 +93,7 @@ def test_what_cannot_be_streamed_is_refused(faulty: CompiledCore) -> None:
     job, _ = job_of(1)
     with pytest.raises(InputError, match=r"^weights stream must be uint8, not int16$"):
         faulty.run(replace(job, weights=job.weights.astype(np.int16)))
-    with pytest.raises(InputError, match=r"^activations stream must be of shape \[beats, 2\], not \(8, 1\)$"):
+    with pytest.raises(InputError, match=r"^activations stream must be of shape \[beats, 2\], not \(2, 1\)$"):
         faulty.run(replace(job, activations=job.activations[:, :1]))
     with pytest.raises(InputError, match=r"^gaps of weights must be from 0 to 0.99, not 1.0$"):
         faulty.run(job, gaps={"weights": (1.0, 0)})

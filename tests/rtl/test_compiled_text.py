@@ -167,22 +167,33 @@ def test_text_that_is_not_as_expected_is_refused(old: str, new: str, message: st
         hasten(MODEL.replace(old, new))
 
 
-def _cells_source(seed: int) -> str:
-    """Compare every cell of ``cells.h`` with CXXRTL's own, at random widths around those of machine words."""
-    rng = np.random.default_rng(seed)
+MASK = "(Word(1) << (Bits % (sizeof(Word) * 8))) - 1;"
+"""The bits of a machine word that belong to a value."""
+
+
+def _comparisons(namespace: str, draws: int) -> str:
+    """Return calls that compare cells of a namespace with CXXRTL's own, at random widths around those of machine words."""
+    rng = np.random.default_rng(0)
     widths = [1, 2, 7, 16, 31, 32, 33, 48, 63, 64, 65, 79, 96, 127, 128, 129, 160]
     lines = []
-    for _ in range(12):
+    for _ in range(draws):
         y, a, b = (int(width) for width in rng.choice(widths, 3))
-        for name in ("add", "sub", "mul"):
-            lines += [f"bad += differ<{y}, {a}, {b}>(CELLS({name}_{sign}, {y}));" for sign in ("ss", "uu")]
-        for name in ("eq", "ne", "lt", "le", "gt", "ge"):
-            lines += [f"bad += differ<1, {a}, {b}>(CELLS({name}_{sign}, 1));" for sign in ("ss", "uu")]
-        lines.append(f"bad += differ<{y}, {a}, {min(b, 9)}>(CELLS(sshr_su, {y}));")
-    folder = Path(model.__file__).parent
-    return f"""{(folder / "cells.h").read_text("utf-8")}
-#define CELLS(name, y) \\
-    [](auto a, auto b) {{ return cxxrtl_design::name<y>(a, b); }}, [](auto a, auto b) {{ return cxxrtl_yosys::name<y>(a, b); }}
+        cells = [f"{name}_{sign}" for name in ("add", "sub", "mul") for sign in ("ss", "uu")]
+        lines += [f"bad += differ<{y}, {a}, {b}>(CELLS({namespace}, {cell}, {y}));" for cell in cells]
+        cells = [f"{name}_{sign}" for name in ("eq", "ne", "lt", "le", "gt", "ge") for sign in ("ss", "uu")]
+        lines += [f"bad += differ<1, {a}, {b}>(CELLS({namespace}, {cell}, 1));" for cell in cells]
+        lines.append(f"bad += differ<{y}, {a}, {min(b, 9)}>(CELLS({namespace}, sshr_su, {y}));")
+    return " ".join(lines)
+
+
+def _cells_source() -> str:
+    cells = (Path(model.__file__).parent / "cells.h").read_text("utf-8")
+    assert cells.count(MASK) == 1
+    wrong = cells.replace("cxxrtl_design", "wrong_cells").replace(MASK, MASK.replace("1)", "2)"))
+    return f"""{cells}
+{wrong}
+#define CELLS(space, name, y) \\
+    [](auto a, auto b) {{ return space::name<y>(a, b); }}, [](auto a, auto b) {{ return cxxrtl_yosys::name<y>(a, b); }}
 static uint64_t state = 88172645463325252u;
 static uint32_t draw() {{
     state ^= state << 13; state ^= state >> 7; state ^= state << 17;
@@ -199,36 +210,23 @@ template <size_t Y, size_t A, size_t B, class Ours, class Theirs> static int dif
     int found = 0;
     for (int i = 0; i < 300; i++) {{
         cxxrtl::value<A> a = any<A>();
-        cxxrtl::value<B> b = any<B>();
-        if (i % 4 == 0) b = b.template zcast<A>().template zcast<B>();
+        cxxrtl::value<B> b = i % 4 ? any<B>() : a.template zcast<B>();
         cxxrtl::value<Y> mine = ours(a, b), other = theirs(a, b);
         found += mine != other;
     }}
     return found;
 }}
-extern "C" int compare() {{
-    int bad = 0;
-    {" ".join(lines)}
-    return bad;
-}}
+extern "C" int compare() {{ int bad = 0; {_comparisons("cxxrtl_design", 12)} return bad; }}
+extern "C" int compare_wrong() {{ int bad = 0; {_comparisons("wrong_cells", 4)} return bad; }}
 """
 
 
 @needs_compiler
 def test_cells_are_those_of_cxxrtl() -> None:
-    path = build_cache.shared_library(_cells_source(0), [model.runtime_headers()])
-    assert ctypes.CDLL(str(path)).compare() == 0
-
-
-@needs_compiler
-def test_a_wrong_cell_is_found() -> None:
-    source = _cells_source(0)
-    assert source.count("Word(1) << (Bits % (sizeof(Word) * 8))) - 1;") == 1
-    wrong = source.replace(
-        "Word(1) << (Bits % (sizeof(Word) * 8))) - 1;", "Word(2) << (Bits % (sizeof(Word) * 8))) - 1;"
-    )
-    path = build_cache.shared_library(wrong, [model.runtime_headers()])
-    assert ctypes.CDLL(str(path)).compare() > 0
+    """And a cell that does not cut its result to its width is not."""
+    found = ctypes.CDLL(str(build_cache.shared_library(_cells_source(), [model.runtime_headers()])))
+    assert found.compare() == 0
+    assert found.compare_wrong() > 0
 
 
 @pytest.fixture
