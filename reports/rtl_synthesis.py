@@ -128,8 +128,8 @@ Weights are signed, activations 8 bits with a zero point that is subtracted (9 b
 profile with as many requantizers as columns, events are counted.
 
 **What the DSPs do.** One per element with weights of 5 bits and more, none with fewer: its two factors fill half of a DSP at
-best, and Yosys leaves the DSP's registers and its adder unused. A requantizer takes four: a 32-bit accumulator times 31 bits in limbs
-of 17.
+best, and Yosys leaves the DSP's registers and its adder unused. A requantizer takes four: a 32-bit accumulator times 31 bits in
+limbs of 17.
 
 **What limits the clock.** The slowest path of the median seed, from register to register:
 
