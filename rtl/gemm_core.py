@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The whole GEMM core: streams in, results out, registers at the side."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Rows of accumulators through as many requantizers as there are."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """From accumulators to activations: multiply, shift, round, add the zero point, clamp; one result per cycle.
 
 One rounding. With ``P = x * multiplier`` and ``t = 31 - shift`` every profile is one floor of a shift::

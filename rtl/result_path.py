@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """From the engine's rows to the result port: waiting, requantizing, packing."""
 
 from __future__ import annotations
