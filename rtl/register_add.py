@@ -49,10 +49,14 @@ class RegisterAdd(wiring.Component):
         m = Module()
         limits = self.register.format
         exact = Signal((self.a + self.b).shape())
+        # A sum fits where the register's sign bit and all bits above it are the same. A comparison with the limits would be
+        # a second carry chain behind that of the sum.
+        above = exact[min(self.register.bits, len(exact)) - 1 :]
+        sign = above[-1]
         m.d.comb += [
             exact.eq(self.a + self.b),
-            self.overflow_positive.eq(exact > limits.hi),
-            self.overflow_negative.eq(exact < limits.lo),
+            self.overflow_positive.eq(~sign & above.any()),
+            self.overflow_negative.eq(sign & ~above.all()),
             # An assignment keeps the low bits: that is the wrap.
             self.sum.eq(exact),
         ]
