@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwsim.hardware import multipliers
+from hwsim.hardware import multiplier_registers, multipliers
 from hwsim.hardware.build_cache import cached, key_of
+from hwsim.hardware.multiplier_registers import absorb
 from hwsim.hardware.multipliers import Mapped
 from hwsim.hardware.synthesis_targets import Target
 from hwsim.hardware.synthesis_tools import Tool, check_installed, run_tool
@@ -32,9 +34,7 @@ PREPARE = (
 )
 """What makes of the RTL one module in which every multiplication has the size that it needs."""
 
-FINISH = (
-    "hierarchy -check; check -noinit; blackbox =A:whitebox; tee -q -o stat.json stat -json; write_json netlist.json"
-)
+FINISH = "hierarchy -check; check -noinit; blackbox =A:whitebox; write_json netlist.json"
 """After synthesis; its own last part, without the names for registers that take a third of the time."""
 
 MOST_MHZ = 1000.0
@@ -137,15 +137,15 @@ def synthesize(design: Design, options: Options) -> Netlist:
     check_installed(tools_for(options))
     target = options.target
     device = repr((target.synthesis, target.without_dsp, target.multiplier_bits, target.resource("dsp").capacity))
-    choice = Path(multipliers.__file__).read_bytes()
+    choice = b"".join(Path(module.__file__).read_bytes() for module in (multipliers, multiplier_registers))
     key = key_of(
         design.rtlil, PREPARE, FINISH, device, str(options.dsp), choice, multipliers.map_text(), Tool.YOSYS.version
     )
     files = cached(f"{key}.netlist.zip", lambda path: _run_yosys(design.rtlil, options, path))
     with zipfile.ZipFile(files) as archive:
-        cells = json.loads(archive.read("stat.json"))["design"]["num_cells_by_type"]
+        cells = json.loads(archive.read("cells.json"))
         mapped = Mapped.from_lists(json.loads(archive.read("multipliers.json")))
-    return Netlist({name: number for name, number in sorted(cells.items()) if name[0] != "$"}, mapped, files)
+    return Netlist(cells, mapped, files)
 
 
 def _run_yosys(rtlil: str, options: Options, path: Path) -> None:
@@ -159,7 +159,12 @@ def _run_yosys(rtlil: str, options: Options, path: Path) -> None:
     (folder / multipliers.MAP_FILE).write_text(multipliers.map_text(), "utf-8")
     command = f"{target.synthesis} {'' if options.dsp else target.without_dsp} -top {TOP} -run :check"
     _yosys(folder, "yosys.log", f"read_rtlil coarse.il; {multipliers.script(mapped.lut)}{command}; {FINISH}")
-    _pack(path, ["netlist.json", "stat.json", "multipliers.json", "prepare.log", "yosys.log"])
+    netlist = json.loads((folder / "netlist.json").read_text("utf-8"))
+    absorb(netlist)
+    (folder / "netlist.json").write_text(json.dumps(netlist), "utf-8")
+    types = Counter(cell["type"] for cell in netlist["modules"][TOP]["cells"].values() if cell["type"][0] != "$")
+    (folder / "cells.json").write_text(json.dumps(types, sort_keys=True), "utf-8")
+    _pack(path, ["netlist.json", "cells.json", "multipliers.json", "prepare.log", "yosys.log"])
 
 
 def _yosys(folder: Path, log: str, script: str) -> None:

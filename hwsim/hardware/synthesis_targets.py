@@ -91,7 +91,8 @@ ECP5 = Target(
         Resource("dsp", "multipliers (18 x 18)", {"MULT18X18D": 1}, 156, "MULT18X18D"),
         Resource("bram", "block RAMs (18 Kbit)", {"DP16KD": 1}, 208, "DP16KD"),
     ),
-    Tool.NEXTPNR_ECP5, ("--85k", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained"),
+    # Its other router takes as long again for a full device, and gives a slower clock.
+    Tool.NEXTPNR_ECP5, ("--85k", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained", "--router", "router2"),
 )  # fmt: skip
 
 ICE40 = Target(

@@ -1,0 +1,155 @@
+"""Registers beside an ECP5 multiplier that move into it.
+
+MULT18X18D has registers of its own at both factors and at its product, but Yosys 0.66 infers it without: a factor then
+travels to the multiplier, through it, and on to a register of the fabric in one cycle. Here, between Yosys and nextpnr,
+
+- registers that hold all of a product, and nothing reads the product before them, become its output register;
+- registers that all of a factor comes from become its input register. The fabric keeps them only for what else they drive.
+
+Both hold the same value in every cycle, from the configuration on: only registers that start at 0 move, without an enable, with
+one clock and one synchronous reset (or none) per multiplier.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+Bit = int | str
+"""A net's number, or the constant ``"0"``, ``"1"`` or ``"x"``."""
+
+Cell = dict[str, Any]
+
+MULTIPLIER, REGISTER = "MULT18X18D", "TRELLIS_FF"
+
+FACTOR_BITS, PRODUCT_BITS = 18, 36
+
+
+def absorb(netlist: dict[str, Any]) -> int:
+    """Move registers of a netlist that Yosys wrote (``write_json``, one flat module) into its multipliers.
+
+    Parameters
+    ----------
+    netlist
+        Changed in place. One without `MULTIPLIER` stays as it is.
+
+    Returns
+    -------
+    int
+        The multipliers that have registers now.
+    """
+    changed = 0
+    for module in netlist["modules"].values():
+        cells: dict[str, Cell] = module["cells"]
+        fabric = _Fabric(cells, module.get("ports", {}))
+        changed += sum([fabric.absorb(name, cell) for name, cell in cells.items() if cell["type"] == MULTIPLIER])
+        for name in fabric.unread():
+            del cells[name]
+    return changed
+
+
+class _Fabric:
+    """The registers of a module, by what they read and write."""
+
+    def __init__(self, cells: dict[str, Cell], ports: dict[str, Any]) -> None:
+        self.registers = {name: cell for name, cell in cells.items() if cell["type"] == REGISTER}
+        self.name_by_output = {cell["connections"]["Q"][0]: name for name, cell in self.registers.items()}
+        self.readers: dict[Bit, set[tuple[str, str]]] = defaultdict(set)
+        for name, cell in cells.items():
+            for port, bits in cell["connections"].items():
+                if cell["port_directions"][port] == "input":
+                    for bit in bits:
+                        self.readers[bit].add((name, port))
+        for name, port in ports.items():
+            for bit in port["bits"]:
+                self.readers[bit].add(("", name))
+        self.moved: set[str] = set()
+
+    def absorb(self, name: str, multiplier: Cell) -> bool:
+        """Move what can move into one multiplier; return whether anything could."""
+        wires = multiplier["connections"]
+        control: tuple[Bit, Bit] | None = None
+        # The product first: its register saves most.
+        for stage, port, bits in (
+            ("OUTPUT", "P", PRODUCT_BITS),
+            ("INPUTA", "A", FACTOR_BITS),
+            ("INPUTB", "B", FACTOR_BITS),
+        ):
+            pins = [f"{port}{i}" for i in range(bits) if f"{port}{i}" in wires]
+            found = self._behind(wires, pins) if stage == "OUTPUT" else self._in_front(wires, pins)
+            if not found or (control is not None and self._control(found.values()) != control):
+                continue
+            control = self._control(found.values())
+            if control is None:
+                continue
+            far = "Q" if stage == "OUTPUT" else "DI"
+            for pin, register in found.items():
+                bit = self.registers[register]["connections"][far][0]
+                self.readers[wires[pin][0]].discard((name, pin))
+                self.readers[bit] |= {(name, pin)} if far == "DI" else set()
+                wires[pin] = [bit]
+            if stage == "OUTPUT":
+                self.moved |= set(found.values())
+            multiplier["parameters"] |= {f"REG_{stage}_{line}": f"{line}0" for line in ("CLK", "CE", "RST")}
+        if control is None:
+            return False
+        multiplier["parameters"]["RESETMODE"] = "SYNC"
+        for pin, bit in zip(("CLK0", "RST0", "CE0"), (*control, "1"), strict=True):
+            multiplier["port_directions"][pin] = "input"
+            wires[pin] = [bit]
+        return True
+
+    def unread(self) -> set[str]:
+        """Return the registers that nothing needs any more: moved, or read by nothing since, one after the other."""
+        gone = set(self.moved)
+        while more := {
+            name
+            for name, cell in self.registers.items()
+            if name not in gone and not {reader for reader, _ in self.readers[cell["connections"]["Q"][0]]} - gone
+        }:
+            gone |= more
+        return gone
+
+    def _behind(self, wires: dict[str, list[Bit]], pins: list[str]) -> dict[str, str]:
+        """Return the registers that hold a product by its pins, or nothing if it is read by anything else."""
+        found = {}
+        for pin in pins:
+            readers = self.readers[wires[pin][0]]
+            if not readers:
+                continue
+            if len(readers) > 1 or (reader := next(iter(readers)))[1] != "DI" or reader[0] not in self.registers:
+                return {}
+            found[pin] = reader[0]
+        return found
+
+    def _in_front(self, wires: dict[str, list[Bit]], pins: list[str]) -> dict[str, str]:
+        """Return the registers that a factor comes from by its pins, or nothing if any of it comes from anything else.
+
+        A pin at constant 0 stays as it is, as its register would.
+        """
+        found = {}
+        for pin in pins:
+            bit = wires[pin][0]
+            if bit in self.name_by_output:
+                found[pin] = self.name_by_output[bit]
+            elif bit != "0":
+                return {}
+        return found
+
+    def _control(self, names: Iterable[str]) -> tuple[Bit, Bit] | None:
+        """Return clock and reset that registers share, or None if they do not, or are not plain."""
+        controls = {self._control_of(self.registers[name]) for name in names}
+        return controls.pop() if len(controls) == 1 else None
+
+    @staticmethod
+    def _control_of(register: Cell) -> tuple[Bit, Bit] | None:
+        parameters, wires = register["parameters"], register["connections"]
+        plain = (
+            parameters.get("CEMUX", "CE").strip() == "1"
+            and parameters.get("CLKMUX", "CLK") == "CLK"
+            and parameters.get("LSRMUX", "LSR") == "LSR"
+            and parameters.get("REGSET", "RESET") == "RESET"
+            and parameters.get("SRMODE", "LSR_OVER_CE") == "LSR_OVER_CE"
+        )
+        return (wires["CLK"][0], wires.get("LSR", ["0"])[0]) if plain else None
