@@ -24,9 +24,6 @@ KEYWORDS = frozenset(
 )
 """Words of Verilog-2005 that name nothing."""
 
-_ALWAYS_FLAG = re.compile(r"^( *)reg (\\\$auto\$verilog_backend\S+ ) *= 0;$", re.MULTILINE)
-"""What Yosys puts into every combinational block to have it evaluated at time 0."""
-
 
 def module_name(core: Core) -> str:
     """Return the name of a core's top module and files: its own, with ``_`` for what an identifier cannot hold.
@@ -40,17 +37,7 @@ def module_name(core: Core) -> str:
 
 def core_verilog(core: Core) -> str:
     """Return a core as one Verilog-2005 text with the top module `module_name`; the same core gives the same text."""
-    return settled(to_verilog(GemmCore(core), module_name(core)))
-
-
-def settled(verilog: str) -> str:
-    """Make every combinational block run at time 0 in simulators that read the text as SystemVerilog, too.
-
-    Yosys counts on a change of a register that is declared with a value. In Verilog that is a change at time 0; in
-    SystemVerilog (``iverilog -g2012``) the register has the value before anything runs, and outputs of blocks whose inputs
-    do not change either stay undefined. An ``initial`` block means the same in both.
-    """
-    return _ALWAYS_FLAG.sub(r"\1reg \2;\n\1initial \2= 0;", verilog)
+    return to_verilog(GemmCore(core), module_name(core))
 
 
 def core_files(core: Core) -> dict[str, bytes]:

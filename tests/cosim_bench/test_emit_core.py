@@ -10,7 +10,7 @@ import pytest
 from gemm_core_configurations import DEFAULT, named
 
 from hwsim.cosim.sidecar import read_core
-from hwsim.hardware.emit import KEYWORDS, core_files, core_verilog, emit, module_name, settled
+from hwsim.hardware.emit import KEYWORDS, core_files, core_verilog, emit, module_name
 from hwsim.spec import Core, InputError
 from hwsim.spec.register_map import COUNTERS, REGISTERS
 
@@ -61,17 +61,6 @@ def test_names_of_files_and_modules(name: str, module: str) -> None:
 
 def test_keywords_are_words() -> None:
     assert len(KEYWORDS) > 100 and all(re.fullmatch("[a-z0-9_]+", word) for word in KEYWORDS)
-
-
-def test_blocks_are_evaluated_at_time_0() -> None:
-    """Every flag that Yosys declares with a value is set by an initial block instead."""
-    text = core_verilog(named("ws_acc16_saturate"))
-    flags = re.findall(r"^  reg (\\\$auto\$verilog_backend\S+) ;$", text, re.MULTILINE)
-    assert len(flags) > 10
-    for flag in flags:
-        assert f"  initial {flag} = 0;\n" in text
-    assert not re.search(r"verilog_backend\S+ *= 0;", re.sub("initial .*", "", text))
-    assert settled(text) == text
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

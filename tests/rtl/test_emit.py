@@ -36,6 +36,16 @@ def test_ports() -> None:
     assert re.search(r"output \[15:0\] sum;", combinational)
 
 
+def test_blocks_are_evaluated_at_time_0() -> None:
+    """Every flag that Yosys declares with a value is set by an initial block instead."""
+    text = to_verilog(make(), "pe")
+    flags = re.findall(r"^ *reg (\\\$auto\$verilog_backend\S+) ;$", text, re.MULTILINE)
+    assert flags
+    for flag in flags:
+        assert f"initial {flag} = 0;\n" in text
+    assert not re.search(r"verilog_backend\S+ *= 0;", re.sub("initial .*", "", text))
+
+
 @pytest.mark.parametrize("name", ["", "1st", "dot product", "naïve", "pe\n"])
 def test_name_must_be_an_identifier(name: str) -> None:
     with pytest.raises(InputError, match="name must be a Verilog identifier, not"):
