@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import itertools
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwsim.spec import BiasAt, Core, Reduction
 
 from .adder_tree import AdderTree
-from .delay import delay
+from .delay import delay, skew
 from .register_add import RegisterAdd
 from .shape import to_shape
-from .slots import biases_layout
+from .slots import PRODUCT_CYCLES, biases_layout
 
 
 def tokens_layout(reduction: Reduction) -> data.StructLayout:
@@ -45,8 +45,8 @@ def element_events_layout(reduction: Reduction) -> data.StructLayout:
 
 
 def element_latency(reduction: Reduction) -> int:
-    """Return the cycles from a slot at an element's inputs to its accumulator: product, tree, partial sum, accumulator."""
-    return 2 + (reduction.lanes > 1) + (reduction.chain is not None)
+    """Return the cycles from a slot at an element's inputs to its accumulator: products, tree, partial sum, accumulator."""
+    return PRODUCT_CYCLES + 1 + (reduction.lanes > 1) + (reduction.chain is not None)
 
 
 def array_latency(core: Core) -> int:
@@ -57,7 +57,7 @@ def array_latency(core: Core) -> int:
 class OutputStationaryPE(wiring.Component):
     """One processing element: a group of `lanes` products per cycle, its accumulator, and its place in the drain.
 
-    Equals `hwsim.kernels.reduce.reduce_panel` of one row and one channel. The products of a slot are registered; then
+    Equals `hwsim.kernels.reduce.reduce_panel` of one row and one channel. The products of a slot are registered, twice; then
     their tree (``lanes > 1``); then the partial sum (with a chain); then the accumulator.
 
     Latency
@@ -142,9 +142,10 @@ class OutputStationaryPE(wiring.Component):
         """Return the sum of a slot's products, registered, and its tokens in the same cycle."""
         lanes = self.core.lanes
         products = Signal(data.ArrayLayout(signed(self.core.product_bits), lanes))
-        m.d.sync += [products[i].eq(self.activations[i] * self.weights[i]) for i in range(lanes)]
-        # The tokens on their way down are in step with the products.
-        tokens = self.tokens_down
+        m.d.comb += [products[i].eq(self.activations[i] * self.weights[i]) for i in range(lanes)]
+        products = delay(m, products, PRODUCT_CYCLES, "products")
+        # The tokens on their way down are one cycle old.
+        tokens = delay(m, self.tokens_down, PRODUCT_CYCLES - 1, "product_tokens")
         if lanes == 1:
             return products[0], tokens
         m.submodules.tree = tree = AdderTree(self.core.product_bits, lanes, self.reduction.tree)
@@ -295,16 +296,9 @@ class OutputStationaryArray(wiring.Component):
 
     def _feed_columns(self, m: Module, top: list[OutputStationaryPE]) -> None:
         """Skew what runs down the columns by one cycle per column."""
-        tokens, awake = self.tokens, Const(1)
-        for c, element in enumerate(top):
-            tokens, awake = delay(m, tokens, min(c, 1), f"tokens_{c}"), delay(m, awake, min(c, 1), f"awake_{c}")
-            m.d.comb += [
-                element.weights.eq(delay(m, self.weights[c], c, f"weights_{c}")),
-                # A column is awake when the first token after a reset can reach it, so this changes nothing. But without,
-                # all elements of a diagonal have equal tokens, and synthesis merges them into one register that drives them
-                # across the whole array.
-                element.tokens.eq(tokens.as_value() & awake.replicate(len(tokens.as_value()))),
-            ]
+        entering = skew(m, self.tokens.as_value(), len(top), "tokens")
+        for c, (element, tokens) in enumerate(zip(top, entering, strict=True)):
+            m.d.comb += [element.weights.eq(delay(m, self.weights[c], c, f"weights_{c}")), element.tokens.eq(tokens)]
         if self.reduction.bias_at is BiasAt.START:
             self._feed_biases(m, top)
 

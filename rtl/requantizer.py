@@ -107,7 +107,7 @@ class Requantizer(wiring.Component):
         self.x_bits = max(acc_bits, bias_bits) + 1 if bias_bits else acc_bits
         self._add_cycles = 2 if bias_bits and self.x_bits > _CHAIN_BITS else 1
         uses_multiplier = profile is not Profile.POWER_OF_TWO
-        self._multiply_cycles = 1 + count_columns(self.x_bits, MULTIPLIER_BITS - 1) if uses_multiplier else 0
+        self._multiply_cycles = 3 + count_columns(self.x_bits, MULTIPLIER_BITS - 1) if uses_multiplier else 0
         factor = {"multiplier": unsigned(MULTIPLIER_BITS), "shift": signed(SHIFT_BITS)}
         bias = {"bias": signed(bias_bits)} if bias_bits else {}
         clamp = {"zero_point": signed(17), "lo": signed(17), "hi": signed(17)}

@@ -9,6 +9,9 @@ from hwsim.spec import Core, Dataflow
 
 from .shape import to_shape
 
+PRODUCT_CYCLES = 2
+"""From operands to their product. An FPGA's multipliers stand in columns: one cycle is for the way to the adder."""
+
 
 def slot_layout(core: Core) -> data.StructLayout:
     """Return the layout of a slot: one step of the array.

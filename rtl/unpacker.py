@@ -83,7 +83,8 @@ class Unpacker(wiring.Component):
                 ]
         vector = Signal(len(self.vector.as_value()), reset_less=True)
         m.d.comb += self.vector.as_value().eq(vector)
-        with m.If(self.completed):
+        # Whether there is a beat makes no difference to what `whole` does not vouch for, and would come late.
+        with m.If(last & (~self.whole | self.consume)):
             # A bus carries no bits between elements, so the vector is the low end of its beats.
             m.d.sync += vector.eq(parts)
         with m.If(self.completed | self.consume):

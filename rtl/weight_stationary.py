@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import itertools
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwsim.spec import Core, Reduction, Register
 
 from .adder_tree import AdderTree
-from .delay import delay
+from .delay import delay, skew
 from .register_add import RegisterAdd
 from .shape import to_shape
-from .slots import weights_layout
+from .slots import PRODUCT_CYCLES, weights_layout
 
 TOKENS = data.StructLayout({"go": 1, "swap": 1})
 """What goes with a slot. ``go``: it has a pixel, without it its sums mean nothing; ``swap``: it is its K tile's first."""
@@ -43,7 +43,7 @@ def element_events_layout(reduction: Reduction) -> data.StructLayout:
 
 def element_latency(reduction: Reduction) -> int:
     """Return the cycles from a slot at an element's inputs to its sum: operands, products, tree, sum."""
-    return 3 + (reduction.lanes > 1)
+    return 2 + PRODUCT_CYCLES + (reduction.lanes > 1)
 
 
 def array_latency(core: Core) -> int:
@@ -55,7 +55,8 @@ class WeightStationaryPE(wiring.Component):
     """One processing element: `lanes` weights, and their products with a slot's activations per cycle.
 
     Equals one group of `hwsim.kernels.reduce.reduce_panel`: its products, their tree, one write to the partial sum or the
-    accumulator. The operands are registered, then the products, then their tree (``lanes > 1``), then the sum.
+    accumulator. The operands are registered, then the products, twice (`PRODUCT_CYCLES`), then their tree (``lanes > 1``),
+    then the sum.
 
     Weights that are meant for this row wait in a second set of registers, and take effect with a slot that swaps: those
     that came before the slot, not those of the same cycle.
@@ -126,8 +127,9 @@ class WeightStationaryPE(wiring.Component):
         # The activations on their way to the right are in step with the weights that their slot has swapped in.
         operands = zip(activations, self._hold_weights(m), strict=True)
         products = Signal(data.ArrayLayout(signed(self.core.product_bits), self.core.lanes), reset_less=True)
-        m.d.sync += [products[lane].eq(activation * weight) for lane, (activation, weight) in enumerate(operands)]
-        self._add(m, *self._sum_group(m, products, delay(m, self.tokens_down.go, 1, "go")))
+        m.d.comb += [products[lane].eq(activation * weight) for lane, (activation, weight) in enumerate(operands)]
+        products = delay(m, products, PRODUCT_CYCLES, "products")
+        self._add(m, *self._sum_group(m, products, delay(m, self.tokens_down.go, PRODUCT_CYCLES, "go")))
         return m
 
     def _hold_weights(self, m: Module) -> data.View:
@@ -257,12 +259,9 @@ class WeightStationaryArray(wiring.Component):
     def _feed_columns(self, m: Module, top: list[WeightStationaryPE]) -> None:
         """Skew what runs down the columns by one cycle per column."""
         lanes = self.core.lanes
-        tokens, valid, row = self.tokens, self.weights.valid, self.weights.row
-        for c, element in enumerate(top):
-            tokens = delay(m, tokens, min(c, 1), f"tokens_{c}")
-            valid = delay(m, valid, min(c, 1), f"weights_valid_{c}")
-            row = delay(m, row, min(c, 1), f"weights_row_{c}")
-            m.d.comb += [element.tokens.eq(tokens), element.weights.valid.eq(valid), element.weights.row.eq(row)]
+        controls = Cat(self.tokens.as_value(), self.weights.valid, self.weights.row)
+        for c, (element, entering) in enumerate(zip(top, skew(m, controls, len(top), "controls"), strict=True)):
+            m.d.comb += Cat(element.tokens.as_value(), element.weights.valid, element.weights.row).eq(entering)
             for lane in range(lanes):
                 weight = delay(m, self.weights["values"][c * lanes + lane], c, f"weight_{c}_{lane}")
                 m.d.comb += element.weights["values"][lane].eq(weight)

@@ -32,7 +32,8 @@ class WideMultiplier(wiring.Component):
     `n` low bits to the next, so no carry runs further than one column: ``2n + 3`` bits.
 
     Latency
-        `latency` cycles: one for the partial products, one for the columns, one per column but the lowest.
+        `latency` cycles: the operands are registered, then the partial products, twice, then the columns, then each column but
+        the lowest. Multipliers stand where the FPGA has them, so what comes from afar, or goes there, gets a cycle for it.
     Throughput
         One product per cycle; free running, no back-pressure.
     Reset
@@ -81,7 +82,7 @@ class WideMultiplier(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the operands to the product."""
-        return 1 + self.columns
+        return 3 + self.columns
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -90,28 +91,29 @@ class WideMultiplier(wiring.Component):
         return m
 
     def _multiply_limbs(self, m: Module) -> list[list[Value]]:
-        """Cycle 1: return the partial products of each column."""
+        """Cycles 1 to 3: return the partial products of each column."""
         n = self.limb_bits
         b = [self.b[low : low + n] for low in range(0, len(self.b), n)]
         top = n * (self.columns - len(b))
         a = [*(self.a[low : low + n] for low in range(0, top, n)), self.a[top:].as_signed()]
+        a, b = ([delay(m, x, 1, f"{name}_{i}") for i, x in enumerate(limbs)] for name, limbs in (("a", a), ("b", b)))
         columns: list[list[Value]] = [[] for _ in range(self.columns)]
         for i, left in enumerate(a):
             for j, right in enumerate(b):
-                columns[i + j].append(delay(m, left * right, 1, f"product_{i}_{j}"))
+                columns[i + j].append(delay(m, left * right, 2, f"product_{i}_{j}"))
         return columns
 
     def _sum_columns(self, m: Module, products: list[list[Value]]) -> list[Value]:
-        """Cycle 2: return the low bits of column 0, what it carries, the nudge added, and the sums of the other columns."""
+        """Cycle 4: return the low bits of column 0, what it carries, the nudge added, and the sums of the other columns."""
         ((lowest,), *others) = products
         low, carry = self._split(m, lowest, "lowest")
         if "nudge" in self.signature.members:
-            carry = carry + delay(m, self.nudge, 1, "nudge")
+            carry = carry + delay(m, self.nudge, 3, "nudge")
         sums = [sum(column[1:], column[0]) for column in others]
         return [delay(m, value, 1, f"column_{k}") for k, value in enumerate([low, carry, *sums])]
 
     def _carry(self, m: Module, columns: list[Value]) -> None:
-        """From cycle 3: one column per cycle takes over what is above the low bits of the one before."""
+        """From cycle 5: one column per cycle takes over what is above the low bits of the one before."""
         done, carry, *others = columns
         for cycle, column in enumerate(others):
             total = delay(m, delay(m, column, cycle, f"waiting_{cycle}") + carry, 1, f"sum_{cycle}")

@@ -59,23 +59,23 @@ class CoreTiming:
 def _output_stationary(core: Core) -> tuple[int, int]:
     """Return A and H.
 
-    A: product, tree, partial sum and accumulator of an element, the way to the far corner, the start of the drain. H: a column
+    A: product (two cycles), tree, partial sum and accumulator of an element, the way to the far corner, the start of the drain. H: a column
     drains its rows, and one cycle apart.
     """
     reduction = core.arithmetic.reduction
-    element = 2 + (reduction.lanes > 1) + (reduction.chain is not None)
+    element = 3 + (reduction.lanes > 1) + (reduction.chain is not None)
     return element + core.rows + core.cols - 1, core.rows + 1
 
 
 def _weight_stationary(core: Core) -> tuple[int, int]:
     """Return A and H, both from what happens to a slot in column 0.
 
-    Operands, products, tree and sum of an element, and one cycle per row below it; with a chain the accumulator's sum; the
+    Operands, products (two cycles), tree and sum of an element, and one cycle per row below it; with a chain the accumulator's sum; the
     outliers, one cycle each, but not before their products are there. What was written is read `READ_CYCLES` before the sum
     that it starts, by the next K tile's slot of the same pixel, H or more slots later.
     """
     reduction = core.arithmetic.reduction
-    element = 3 + (reduction.lanes > 1)
+    element = 4 + (reduction.lanes > 1)
     array = element + core.rows - 1
     starts = element - 1 if reduction.chain is None else array
     summed = array + (reduction.chain is not None)
@@ -92,6 +92,6 @@ def requantizer_latency(core: Core) -> int:
     bits = max(reduction.acc.bits, core.bias_bits) + 1 if late else reduction.acc.bits
     # Where there is a bias to add, a carry chain of more than 36 bits is cut in two.
     add = 2 if late and bits > 36 else 1
-    # The partial products, the columns, and each column's carry but the lowest one's; the multiplier has two limbs.
-    multiply = 0 if core.arithmetic.profile is Profile.POWER_OF_TWO else 2 + max(1, -(-(bits - 1) // 17))
+    # The operands, the partial products (twice), the columns, and each column's carry but the lowest one's; the multiplier has two limbs.
+    multiply = 0 if core.arithmetic.profile is Profile.POWER_OF_TWO else 4 + max(1, -(-(bits - 1) // 17))
     return add + multiply + 4 + 3

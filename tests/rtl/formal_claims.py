@@ -146,7 +146,7 @@ class OneProduct(wiring.Component):
 
     def __init__(self, a_bits: int, b_bits: int, nudge_bits: int) -> None:
         self.nudge_bits = nudge_bits
-        self.latency = 1 + wide_multiplier.count_columns(a_bits, b_bits)
+        self.latency = 3 + wide_multiplier.count_columns(a_bits, b_bits)
         nudge = {"nudge": In(signed(nudge_bits))} if nudge_bits else {}
         product_bits = max(a_bits + b_bits, wide_multiplier.LIMB_BITS + nudge_bits) + 1
         super().__init__({"a": In(signed(a_bits)), "b": In(b_bits), "product": Out(signed(product_bits))} | nudge)

@@ -13,7 +13,7 @@ from os_cases import CORES, Batch, draw_batch, named, slots_of
 from rtl_mutation import put_mutant
 
 from hwsim.kernels.monitor import REGISTERS, Monitor
-from hwsim.rtl import output_stationary, output_stationary_engine
+from hwsim.rtl import delay, output_stationary, output_stationary_engine
 from hwsim.rtl.output_stationary_engine import OutputStationaryEngine
 from hwsim.spec import BiasAt, Core, InputError
 
@@ -81,7 +81,7 @@ def _missing(core: Core, batches: list[Batch]) -> list[str]:
 @pytest.mark.parametrize("core", CORES, ids=lambda core: core.name)
 def test_latency_is_as_stated(core: Core) -> None:
     reduction = core.arithmetic.reduction
-    stages = 2 + (core.lanes > 1) + (reduction.chain is not None)
+    stages = 3 + (core.lanes > 1) + (reduction.chain is not None)
     dut = OutputStationaryEngine(core)
     assert dut.latency == stages + core.rows + core.cols - 1
     levels = int(np.ceil(np.log2(core.rows * core.cols)))
@@ -148,9 +148,11 @@ MUTANTS: dict[ModuleType, dict[str, tuple[str, str, str]]] = {
         ),
         "columns are swapped": (PLAIN, "delay(m, self.weights[c]", "delay(m, self.weights[self.core.cols - 1 - c]"),
         "a column's results are not aligned": (PLAIN, "self.core.cols - 1 - c,", "max(self.core.cols - 2 - c, 0),"),
-        "a column wakes up late": (PLAIN, "self.tokens, Const(1)", 'self.tokens, delay(m, Const(1), 1, "late")'),
-        "the bias is that of the slot before": (TREE, "element_latency(self.reduction) - 2,", "2,"),
+        "the bias is that of the slot before": (TREE, "element_latency(self.reduction) - 2,", "1,"),
         "the bias is the other set's": (PLAIN, "Mux(chosen, ", "Mux(~chosen, "),
+    },
+    delay: {
+        "a column wakes up late": (PLAIN, "awake: Value = Const(1)", 'awake: Value = delay(m, Const(1), 1, "late")'),
     },
     output_stationary_engine: {
         "padding is a slot": (CHAIN, "tokens.go.eq(slot.valid & slot.real)", "tokens.go.eq(slot.valid)"),

@@ -49,12 +49,12 @@ def test_latencies_are_as_stated(core: Core) -> None:
     reduction = core.arithmetic.reduction
     chain, tree = reduction.chain is not None, core.lanes > 1
     select = int(np.ceil(core.outlier_index_bits / 3))
-    wait = max(0, select - core.rows - tree - chain + 1) if core.outlier_lanes else 0
+    wait = max(0, select - core.rows - tree - chain) if core.outlier_lanes else 0
     dut = make(core)
-    assert dut.latency == core.rows + core.cols + 1 + tree + chain + core.outlier_lanes + wait
+    assert dut.latency == core.rows + core.cols + 2 + tree + chain + core.outlier_lanes + wait
     assert dut.minimum_slots == (4 if chain else core.rows + 3) + core.outlier_lanes + wait
     additions = core.cols * (core.outlier_lanes + (1 if chain else core.rows))
-    elements = core.rows + core.cols + 1 + tree + int(np.ceil(np.log2(core.rows * core.cols)))
+    elements = core.rows + core.cols + 2 + tree + int(np.ceil(np.log2(core.rows * core.cols)))
     assert dut.event_latency == max(dut.latency + int(np.ceil(np.log2(additions))), elements)
     assert hasattr(dut, "biases") == (reduction.bias_at is BiasAt.START)
     assert hasattr(dut, "outliers") == (core.outlier_lanes > 0)

@@ -9,7 +9,7 @@ from hwsim.rtl import accumulator_bank, outlier_unit, weight_stationary, weight_
 PLAIN = "3x2-acc16-saturate"
 WRAP = "2x5-acc17-wrap-bias-end-outlier"
 TREE = "3x2-tree17-saturate-lanes3-outliers3"
-LANES = "1x2-lanes9-outliers2"
+LANES = "1x2-lanes65-outliers2"
 SPARSE = "1x3-chain1-psum8-lanes2-outliers3"
 CHAIN = "2x5-chain2-psum16-wrap-lanes2"
 
@@ -44,7 +44,11 @@ MUTANTS: dict[ModuleType, dict[str, tuple[str, str, str]]] = {
             "m.d.comb += element.above.eq(self.sums[c] if self.reduction.chain else self.starts[c])",
         ),
         "a slot without a pixel counts": (PLAIN, "Mux(go, unit.overflow_negative, 0)", "unit.overflow_negative"),
-        "the slot before decides what counts": (TREE, 'self.tokens_down.go, 1, "go"', 'self.tokens_down.go, 2, "go"'),
+        "the slot before decides what counts": (
+            TREE,
+            "self.tokens_down.go, PRODUCT_CYCLES,",
+            "self.tokens_down.go, PRODUCT_CYCLES + 1,",
+        ),
     },
     accumulator_bank: {
         "the next pixel's accumulator is read": (PLAIN, "addr.eq(read.pixel)", "addr.eq(read.pixel + 1)"),

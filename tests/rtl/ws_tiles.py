@@ -44,7 +44,7 @@ CORES: tuple[Core, ...] = (
     _core("tree17-saturate-lanes3-outliers3", "3x2", "19:wrap", lanes=3, tree="17:saturate", outlier_lanes=3, pixels=13),
     _core("exact-tree-lanes3-outlier", "1x3", "12:saturate", lanes=3, activation=Format(4, UNSIGNED), weight_bits=3,
           outlier_lanes=1, outlier_bits=5),
-    _core("lanes9-outliers2", "1x2", "14:wrap", lanes=9, activation=INT4, weight_bits=4, outlier_lanes=2,
+    _core("lanes65-outliers2", "1x2", "14:wrap", lanes=65, activation=INT4, weight_bits=4, outlier_lanes=2,
           outlier_bits=9),
     _core("single-weight-outlier", "1x1", "17:saturate", outlier_lanes=1, pixels=2),
     _core("chain1-psum8-lanes2-outliers3", "1x3", "9:saturate", lanes=2, activation=INT4, weight_bits=4,
