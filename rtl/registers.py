@@ -110,15 +110,17 @@ class Registers(wiring.Component):
         """What must hold of the settings for a start; a setting that the configuration does not use may be anything."""
         core, settings = self.core, self.settings
         if core.dataflow is Dataflow.WEIGHT_STATIONARY:
-            yield (settings.PIXELS > 0) & (core.pixels >= settings.PIXELS)
+            yield _counts(settings.PIXELS, core.pixels)
         for count in (settings.K_TILES, settings.OUTPUT_TILES):
-            yield (count > 0) & (count <= _COUNT.hi)
+            yield _counts(count, _COUNT.hi)
         if core.arithmetic.reduction.zero_points is ZeroPoints.SUBTRACT:
             yield _within(settings.ACTIVATION_ZERO_POINT, core.activation)
         if core.output is not None:
             for value in (settings.OUTPUT_ZERO_POINT, settings.CLAMP_LO, settings.CLAMP_HI):
                 yield _within(value, core.output)
-            yield settings.CLAMP_LO.as_signed() <= settings.CLAMP_HI.as_signed()
+            # Both are within the format, or there is no start anyway.
+            lo, hi = (word[: core.output.bits] for word in (settings.CLAMP_LO, settings.CLAMP_HI))
+            yield lo.as_signed() <= hi.as_signed() if core.output.signed else lo <= hi
             yield int(core.arithmetic.profile is Profile.TFLITE) >= settings.ROUNDING
 
     def _words(self) -> dict[int, Value]:
@@ -156,6 +158,14 @@ class Registers(wiring.Component):
 
 
 def _within(word: Value, integers: Format) -> Value:
-    """Whether a register holds one of those integers."""
-    value = word.as_signed()
-    return (value >= integers.lo) & (value <= integers.hi)
+    """Whether a register holds one of those integers: the bits above their own repeat the sign, or are zero."""
+    if not integers.signed:
+        return ~word[integers.bits :].any()
+    above = word[integers.bits - 1 :]
+    return above.all() | ~above.any()
+
+
+def _counts(word: Value, most: int) -> Value:
+    """Whether a register holds a number from 1 to `most`, without a carry chain over all of it."""
+    bits = most.bit_length()
+    return word.any() & ~word[bits:].any() & (word[:bits] <= most)

@@ -259,9 +259,9 @@ def test_writes_are_refused_while_busy() -> None:
         (registers, "self.write & self.write_strobes[byte]", "self.write",
          lambda: test_strobes_in_any_order_and_pace(0.0)),
         (registers, "with m.If(~self.busy), m.Switch(", "with m.Switch(", test_writes_are_refused_while_busy),
-        (registers, "settings.CLAMP_LO.as_signed() <= settings.CLAMP_HI.as_signed()",
-         "settings.CLAMP_LO <= settings.CLAMP_HI", lambda: test_a_start_needs_every_register_in_range(0.0)),
-        (registers, "(count <= _COUNT.hi)", "(count[:20] <= _COUNT.hi)",
+        (registers, "lo.as_signed() <= hi.as_signed() if", "lo <= hi if",
+         lambda: test_a_start_needs_every_register_in_range(0.0)),
+        (registers, "& ~word[bits:].any() &", "& ~word[bits:20].any() &",
          lambda: test_a_start_needs_every_register_in_range(0.0)),
     ],
 )  # fmt: skip
