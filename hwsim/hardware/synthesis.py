@@ -137,7 +137,7 @@ def synthesize(design: Design, options: Options) -> Netlist:
     check_installed(tools_for(options))
     target = options.target
     device = repr((target.synthesis, target.without_dsp, target.multiplier_bits, target.resource("dsp").capacity))
-    choice = b"".join(Path(module.__file__).read_bytes() for module in (multipliers, multiplier_registers))
+    choice = b"".join(Path(str(module.__file__)).read_bytes() for module in (multipliers, multiplier_registers))
     key = key_of(
         design.rtlil, PREPARE, FINISH, device, str(options.dsp), choice, multipliers.map_text(), Tool.YOSYS.version
     )

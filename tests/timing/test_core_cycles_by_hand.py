@@ -97,7 +97,13 @@ def test_a_slow_result_port_holds_back_slots() -> None:
     and leaves in 11 + 213 = 224; its last beat is taken in 227. Weights and activations: vector 0 in cycle 0, a wait.
     """
     assert predict(small(dataflow=OS, result_bus_bits=16), 1, 1, 36) == Counters(
-        cycles=228, slots=108, wait_weights=1, wait_results=23, beats_weights=36, beats_activations=36, beats_results=216
+        cycles=228,
+        slots=108,
+        wait_weights=1,
+        wait_results=23,
+        beats_weights=36,
+        beats_activations=36,
+        beats_results=216,
     )
 
 
