@@ -28,6 +28,8 @@ ARROWS: dict[str, set[str]] = {
     "kernels": {"spec"},
     "dataflow": {"spec"},
     "memory": {"spec"},
+    "scalesim": {"spec", "hwsim.kernels.jit"},  # another tool's model; of the kernels only how they are compiled
+    "interchange": {"spec", "memory", "scalesim"},
     "rtl": {"spec"},
     "models": {"spec", "hwsim.models.train_digits -> data"},  # a script: it reads the images that it trains on
     "data": {"spec"},
@@ -40,7 +42,7 @@ ARROWS: dict[str, set[str]] = {
     "report": {"spec", "hwsim.sim.document"},  # reads the rows, never what made them
     "cosim": {"spec", "kernels", "dataflow"},  # also runs inside a simulator, beside a user's own hardware
     "hardware": {"spec", "kernels", "dataflow", "graph", "ops", "sim", "rtl", "cosim"},
-    "cli": _JOINED | {"sweep", "report", "rtl", "cosim", "hardware"},
+    "cli": _JOINED | {"sweep", "report", "rtl", "cosim", "hardware", "scalesim", "interchange"},
 }
 """By package: what it may import, as a package, one module, or ``module -> package`` for one module alone."""
 
@@ -50,6 +52,7 @@ LIBRARIES: dict[str, set[str]] = {
     "kernels": {"numpy", "numba", "llvmlite"},
     "dataflow": {"numpy"},
     "memory": {"numpy"},
+    "scalesim": {"numpy"},
     "graph": {"numpy"},
     "ops": {"numpy"},
 }
