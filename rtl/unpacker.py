@@ -64,8 +64,11 @@ class Unpacker(wiring.Component):
         m = Module()
         beats = self.packing.beats
         last = Signal(init=beats == 1)
+        # `whole` once more, for what counts beats: behind one register, and one choice, all of it would stand as far from the
+        # sequencer as the vector does. Inverted, because synthesis merges equal registers.
+        empty = Signal(init=1)
         m.d.comb += [
-            self.beats.ready.eq(self.enable & (~last | ~self.whole | self.consume)),
+            self.beats.ready.eq(self.enable & (~last | empty | self.consume)),
             self.taken.eq(self.beats.valid & self.beats.ready),
             self.completed.eq(self.taken & last),
         ]
@@ -88,5 +91,5 @@ class Unpacker(wiring.Component):
             # A bus carries no bits between elements, so the vector is the low end of its beats.
             m.d.sync += vector.eq(parts)
         with m.If(self.completed | self.consume):
-            m.d.sync += self.whole.eq(self.completed)
+            m.d.sync += [self.whole.eq(self.completed), empty.eq(~self.completed)]
         return m

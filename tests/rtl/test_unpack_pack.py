@@ -135,8 +135,8 @@ def test_packer_does_not_wait_for_ready() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("(~last | ~self.whole | self.consume)", "(~last | 1)"),  # overwrites a vector that nobody consumed
-        ("self.whole.eq(self.completed)", "self.whole.eq(self.completed & ~self.consume)"),
+        ("(~last | empty | self.consume)", "(~last | 1)"),  # overwrites a vector that nobody consumed
+        ("empty.eq(~self.completed)", "empty.eq(~self.completed | self.consume)"),
         ("last.eq(position == beats - 2)", "last.eq(position == beats - 1)"),
         ("assembled.eq(parts >> self.packing.bus_bits)", "assembled.eq(parts)"),
     ],
