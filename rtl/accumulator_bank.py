@@ -78,7 +78,9 @@ class AccumulatorBank(wiring.Component):
         for c in range(self.core.cols):
             read = delay(m, read, min(c, 1), f"read_{c}")
             write = delay(m, write, min(c, 1), f"write_{c}")
-            m.submodules[f"column_{c}"] = column = memory.Memory(shape=acc, depth=self.core.pixels, init=[])
+            # As deep as can be addressed: slots without a pixel read beyond the last one, and simulators mind.
+            depth = 1 << len(read.pixel)
+            m.submodules[f"column_{c}"] = column = memory.Memory(shape=acc, depth=depth, init=[])
             entrance, exit_ = column.write_port(), column.read_port(domain="comb")
             m.d.comb += [
                 entrance.en.eq(write.enable),

@@ -93,7 +93,7 @@ def test_the_same_pauses_give_the_same_cycles() -> None:
 
 
 def test_a_wrong_adder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An accumulator that saturates one step early differs from the kernels in the constructed cases."""
-    put_mutant(monkeypatch, register_add, "exact > limits.hi)", "exact >= limits.hi)")
+    """An accumulator that saturates one below its largest value differs from the kernels in the constructed cases."""
+    put_mutant(monkeypatch, register_add, "limits.hi, limits.lo)", "limits.hi - 1, limits.lo)")
     with pytest.raises(AssertionError):
         transact(QUICK[0], 20_000)
