@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -90,9 +92,7 @@ class ParameterSets(wiring.Component):
         if "biases" in self.signature.members:
             for chosen, biases in enumerate(self.biases):
                 for column, bias in enumerate(biases):
-                    part, lane = divmod(column, self.lanes)
-                    here = (stored.set == chosen) & (stored.part == part) & (stored.lane == lane)
-                    with m.If(stored.valid & here):
+                    with m.If(stored.biases[chosen][column]):
                         m.d.sync += bias.eq(record.bias)
         if "select" in self.signature.members:
             for lane in range(self.lanes):
@@ -120,10 +120,15 @@ class ParameterSets(wiring.Component):
         return loading
 
     def _assemble(self, m: Module, loading: Signal) -> tuple[data.View, data.View]:
-        """Return the latest record and where it belongs: registers, as their way to all columns takes a cycle of its own."""
+        """Return the latest record and where it belongs: registers, as their way to all columns takes a cycle of its own.
+
+        Each bias and each requantizer has its own: a choice by number would stand on that way.
+        """
         core = self.core
         m.submodules.position = position = LoopNest({"beat": core.record_beats, "lane": self.lanes, "part": self.parts})
-        where = data.StructLayout({"set": 1, "part": range(self.parts), "lane": range(self.lanes), "valid": 1})
+        where = data.StructLayout(
+            {"set": 1, "part": range(self.parts), "lanes": self.lanes, "biases": data.ArrayLayout(core.cols, 2)}
+        )
         stored = Signal(where, name="stored")
         bits = core.weight_packing.bus_bits
         beats = Signal(bits * core.record_beats, name="record", reset_less=True)
@@ -138,9 +143,13 @@ class ParameterSets(wiring.Component):
         m.d.sync += [
             stored.set.eq(loading),
             stored.part.eq(position.index.part),
-            stored.lane.eq(position.index.lane),
-            stored.valid.eq(self.take & position.last.beat),
         ]
+        for lane in range(self.lanes):
+            here = self.take & position.last.beat & (position.index.lane == lane)
+            m.d.sync += stored.lanes[lane].eq(here)
+            for part, chosen in itertools.product(range(self.parts), range(2)):
+                column = stored.biases[chosen][part * self.lanes + lane]
+                m.d.sync += column.eq(here & (position.index.part == part) & (loading == chosen))
         with m.If(self.take):
             m.d.sync += beats.eq(Cat(beats, self.beat) >> bits)
         return data.View(record_layout(core), beats[: core.record_bits]), stored
@@ -152,7 +161,7 @@ class ParameterSets(wiring.Component):
         entrance, leaving = words.write_port(), words.read_port()
         m.d.comb += [
             entrance.addr.eq(Cat(stored.set, stored.part)),
-            entrance.en.eq(stored.valid & (stored.lane == lane)),
+            entrance.en.eq(stored.lanes[lane]),
             leaving.addr.eq(Cat(self.select.set, self.select.part)),
             self.parameters[lane].eq(leaving.data),
         ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import memory, stream, wiring
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwsim.spec import require
@@ -55,27 +56,39 @@ class RowFifo(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = rows = memory.Memory(shape=self.shape, depth=self.depth, init=[])
-        entrance, leaving = rows.write_port(), rows.read_port()
+        enters, leaves = Signal(range(self.depth)), Signal(range(self.depth))
         level = Signal(range(self.depth + 1))
         waiting = Signal()  # level > 0
         read = Signal()
-        m.d.comb += [
-            read.eq(waiting & (~self.rows.valid | self.rows.ready)),
-            entrance.en.eq(self.write),
-            entrance.data.eq(self.row),
-            leaving.en.eq(read),
-            self.rows.payload.eq(leaving.data),
-        ]
+        m.d.comb += read.eq(waiting & (~self.rows.valid | self.rows.ready))
+        for name, field in self._fields():
+            m.submodules[f"memory_{name}"] = rows = memory.Memory(shape=field.width, depth=self.depth, init=[])
+            entrance, leaving = rows.write_port(), rows.read_port()
+            bits = slice(field.offset, field.offset + field.width)
+            m.d.comb += [
+                entrance.en.eq(self.write),
+                entrance.addr.eq(enters),
+                entrance.data.eq(Value.cast(self.row)[bits]),
+                leaving.en.eq(read),
+                leaving.addr.eq(leaves),
+                Value.cast(self.rows.payload)[bits].eq(leaving.data),
+            ]
         with m.If(self.write):
-            m.d.sync += entrance.addr.eq(entrance.addr + 1)
+            m.d.sync += enters.eq(enters + 1)
         with m.If(read):
-            m.d.sync += leaving.addr.eq(leaving.addr + 1)
+            m.d.sync += leaves.eq(leaves + 1)
         with m.If(self.write ^ read):
             m.d.sync += [level.eq(Mux(read, level - 1, level + 1)), waiting.eq(~read | (level != 1))]
         with m.If(read | self.rows.ready):
             m.d.sync += self.rows.valid.eq(read)
         return m
+
+    def _fields(self) -> Iterator[tuple[str, data.Field]]:
+        """Yield what has a memory of its own: a wide one is a block RAM, whose output comes late in its cycle; a flag is not."""
+        if isinstance(self.shape, data.Layout):
+            yield from ((str(name), field) for name, field in self.shape)
+        else:
+            yield "row", data.Field(self.shape, 0)
 
 
 class Credits(wiring.Component):

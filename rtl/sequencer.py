@@ -149,15 +149,16 @@ class Sequencer(wiring.Component):
             "activations": real & ~self.activations,
             "results": yields & ~places.room,
         }
-        held: Value = ~running
+        held: Value = C(0)
         for name in WAITS:
-            m.d.comb += self.waits[name].eq(missing[name] & ~held)
+            m.d.comb += self.waits[name].eq(running & missing[name] & ~held)
             held = held | missing[name]
         m.d.comb += [
             position.start.eq(self.start),
             position.step.eq(self.issue),
-            self.issue.eq(~held),
-            self.consume.eq(self.issue & real),
+            self.issue.eq(running & ~held),
+            # Only a running job has a real slot, and what hangs on this is large and far away.
+            self.consume.eq(real & ~held),
             self.swap.eq(self.issue & first),
             self.last_tile.eq(position.last.k & position.last.tile),
             places.take.eq(self.issue & yields),
@@ -188,10 +189,10 @@ class Sequencer(wiring.Component):
         return m
 
     def _reality(self, m: Module, position: LoopNest) -> tuple[Signal, Signal]:
-        """Return whether the next slot has a pixel (a K tile), and whether it is the last one that does: registers."""
+        """Return whether there is a next slot with a pixel (a K tile), and whether it is the last one: registers."""
         real, last_real = Signal(), Signal()
         with m.If(self.start | self.issue & position.last.slot):
-            m.d.sync += [real.eq(1), last_real.eq(self.limits.real == 0)]
+            m.d.sync += [real.eq(self.start | ~position.finish), last_real.eq(self.limits.real == 0)]
         with m.Elif(self.issue):
             m.d.sync += [real.eq(real & ~last_real), last_real.eq(position.index.slot + 1 == self.limits.real)]
         return real, last_real

@@ -52,7 +52,7 @@ def many_tiles(configuration: Core) -> GemmCase:
     """A case with many output tiles of one K tile each, whose parameters differ."""
     rng = np.random.default_rng(4)
     case = random_case(configuration, rng)
-    chosen = rng.integers(case.shape[2], size=24 * configuration.cols)
+    chosen = rng.integers(case.shape[2], size=64 * configuration.cols)
     columns = {name: getattr(case, name)[chosen] for name in ("bias", "multiplier", "shift")}
     depth = configuration.tile_products
     return replace(
@@ -220,7 +220,7 @@ MISTAKES: list[tuple[Any, str, str, Core, Pauses | None]] = [
     (weight_loader, "active.eq(~position.last.tile)", "active.eq(1)", DEFAULT[0], None),
     (parameter_sets, "self.free & (oldest == i)", "self.free & (oldest != i)", DEFAULT[0], None),
     # Columns swapped.
-    (parameter_sets, "stored.lane.eq(position.index.lane)", "stored.lane.eq(self.lanes - 1 - position.index.lane)",
+    (parameter_sets, "(position.index.lane == lane)", "(position.index.lane == self.lanes - 1 - lane)",
      DEFAULT[0], None),
     (outlier_loader, "outlier.value.eq(0)", "outlier.value.eq(outlier.value)", DEFAULT[2], None),
     (activation_loader, "activation - self.zero_point if subtract else activation", "activation", DEFAULT[0], None),
