@@ -1,25 +1,30 @@
-"""Cycles of a `GemmCore` whose streams never pause, from the rules in ``docs/rtl-core.md``. Exact, and never sees a tensor.
+"""Cycles of a `GemmCore` from the rules in ``docs/rtl-core.md``. Exact, and never sees a tensor.
 
-Slots, beats and rows are followed as the rules say, but what repeats is computed once: slots that wait for nothing but their
-vectors, and output tiles that begin in the state in which an earlier one began.
+Here for streams that never pause; behind a memory, `hwsim.dataflow.core_stalls` counts. Slots, beats and rows are followed as
+the rules say, but what repeats is computed once: slots that wait for nothing but their vectors, and output tiles that begin in
+the state in which an earlier one began.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from hwsim.dataflow.core_stalls import StalledWalk
 from hwsim.dataflow.core_timing import CoreTiming
 from hwsim.dataflow.gemm_plan import MOST_TILES, GemmPlan
-from hwsim.spec import Core, Dataflow, require
+from hwsim.spec import Core, Dataflow, StreamMemory, require
 from hwsim.spec.errors import within
 
 LONG_AGO = -(1 << 62)
+
+Groups = Sequence[tuple[int, tuple[int, ...]]]
+"""Output tiles in a row with the same numbers of outlier entries: how many, and the numbers by K tile."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Counters:
 
 def predict(
     core: Core, pixels: int, k_tiles: int, output_tiles: int, entries: npt.ArrayLike | None = None,
-    timing: CoreTiming | None = None,
+    timing: CoreTiming | None = None, memory: StreamMemory | None = None,
 ) -> Counters:  # fmt: skip
     """Return the counters of one job.
 
@@ -58,6 +63,8 @@ def predict(
         With outlier lanes: entries of each K tile, in the order of the stream; by default one each.
     timing
         Other latencies than the core's own.
+    memory
+        What stands in front of the ports; None: streams never pause.
 
     Raises
     ------
@@ -72,22 +79,48 @@ def predict(
         ("output_tiles", output_tiles, MOST_TILES),
     ):
         require(within(value, range(1, most + 1)), name, f"an integer from 1 to {most}", value)
-    visits = k_tiles * output_tiles
-    walk = _Walk(core, CoreTiming.of(core) if timing is None else timing, pixels, k_tiles)
-    outlier_beats = 0
-    for tiles, numbers in _groups(core, entries, k_tiles, output_tiles):
+    timing = CoreTiming.of(core) if timing is None else timing
+    groups = list(_groups(core, entries, k_tiles, output_tiles))
+    beats = _beats(core, pixels, k_tiles, groups)
+    walk: _Walk | StalledWalk
+    if memory is None:
+        walk = _Walk(core, timing, pixels, k_tiles)
+    else:
+        given = None if entries is None or not core.outlier_lanes else np.asarray(entries).tolist()
+        walk = StalledWalk(core, timing, memory, pixels, k_tiles, beats, given)
+    for tiles, numbers in groups:
         walk.run(tiles, numbers)
-        outlier_beats += tiles * sum(numbers)
-    vectors = visits * (pixels if stationary else 1)
-    records = output_tiles * core.cols * core.record_beats
+    last = walk.finish()
+    weights, outliers, activations, results = beats
     return Counters(
-        cycles=walk.row_left + walk.timing.result_latency + 1,
-        slots=output_tiles * walk.slots_per_tile,
+        cycles=last + 1,
+        slots=output_tiles * _slots(core, timing, pixels, k_tiles),
         **dict(zip(WAITS, walk.waits, strict=True)),
-        beats_weights=records + visits * (core.rows if stationary else 1) * core.weight_packing.beats,
-        beats_activations=vectors * core.activation_packing.beats,
-        beats_outliers=outlier_beats,
-        beats_results=output_tiles * pixels * core.result_packing.beats,
+        beats_weights=weights,
+        beats_activations=activations,
+        beats_outliers=outliers,
+        beats_results=results,
+    )
+
+
+def _slots(core: Core, timing: CoreTiming, pixels: int, k_tiles: int) -> int:
+    """Return the slots of an output tile."""
+    if core.dataflow is Dataflow.WEIGHT_STATIONARY:
+        return k_tiles * max(pixels, timing.minimum_slots)
+    return max(k_tiles, timing.minimum_slots)
+
+
+def _beats(core: Core, pixels: int, k_tiles: int, groups: Groups) -> tuple[int, int, int, int]:
+    """Return the beats of a job, by port in the order of `hwsim.spec.MEMORY_PORTS`."""
+    stationary = core.dataflow is Dataflow.WEIGHT_STATIONARY
+    tiles = sum(number for number, _ in groups)
+    visits = tiles * k_tiles
+    loads = visits * (core.rows if stationary else 1)
+    return (
+        tiles * core.cols * core.record_beats + loads * core.weight_packing.beats,
+        sum(number * sum(entries) for number, entries in groups),
+        visits * (pixels if stationary else 1) * core.activation_packing.beats,
+        tiles * pixels * core.result_packing.beats,
     )
 
 
@@ -108,11 +141,15 @@ def _groups(
         yield end - first, tuple(by_tile[first].tolist())
 
 
-def predict_plan(plan: GemmPlan, entries: Iterable[npt.ArrayLike | None] | None = None) -> Counters:
-    """Return the sum over all jobs of a GEMM; `entries` as for `predict`, by job."""
+def predict_plan(
+    plan: GemmPlan, entries: Iterable[npt.ArrayLike | None] | None = None, memory: StreamMemory | None = None
+) -> Counters:
+    """Return the sum over all jobs of a GEMM; `entries` and `memory` as for `predict`, the former by job."""
     by_job = [None] * len(plan.jobs) if entries is None else list(entries)
     jobs = zip(plan.jobs, by_job, strict=True)
-    counters = (predict(plan.core, job.pixels, job.k_tiles, job.output_tiles, part) for job, part in jobs)
+    counters = (
+        predict(plan.core, job.pixels, job.k_tiles, job.output_tiles, part, memory=memory) for job, part in jobs
+    )
     return sum(counters, Counters())
 
 
@@ -170,12 +207,9 @@ class _Walk:
         self.free_sets = [0, 0]
         self.waits = [0, 0, 0, 0]
 
-    @property
-    def slots_per_tile(self) -> int:
-        """Slots of an output tile."""
-        if self.stationary:
-            return self.k_tiles * max(self.pixels, self.timing.minimum_slots)
-        return max(self.k_tiles, self.timing.minimum_slots)
+    def finish(self) -> int:
+        """Return the cycle of the last beat of results."""
+        return self.row_left + self.timing.result_latency
 
     def run(self, tiles: int, entries: tuple[int, ...]) -> None:
         """Go through output tiles with the same numbers of outlier entries; jump where states repeat."""
