@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,13 +32,14 @@ from hwsim.cli.options import (
     accelerator_of,
     scaling_of,
 )
+from hwsim.cli.rtl_options import MemoryBeatsOption, MemoryBytesOption, MemoryLatencyOption, memory_of
 from hwsim.cli.terminal import check_writable, console, stages, write_whole
 from hwsim.cosim.sidecar import core_document
 from hwsim.report.text import grouped, shorten, si
 from hwsim.sim.core_file import load_core
 from hwsim.sim.feed import Feed
 from hwsim.sim.network import prepare_network
-from hwsim.spec import Core, require
+from hwsim.spec import Core, StreamMemory, require
 
 if TYPE_CHECKING:
     from hwsim.hardware.network import NetworkRun, NodeRun
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
 EXIT_DIFFERENT = 1
 
 SCHEMA_VERSION = 1
+
+WAITS = ("weights", "outliers", "activations", "results")
+"""What a slot may wait for."""
 
 
 def rtl_run(
@@ -62,6 +67,9 @@ def rtl_run(
     requantize: RequantizeOption = None,
     weight_bits: WeightBitsOption = None,
     activation_bits: ActivationBitsOption = None,
+    memory_bytes_per_cycle: MemoryBytesOption = None,
+    memory_latency: MemoryLatencyOption = None,
+    memory_beats: MemoryBeatsOption = None,
     input_mean: Annotated[str | None, typer.Option("--input-mean", help="real = (pixel - mean) / std.")] = None,
     input_std: Annotated[str | None, typer.Option("--input-std", help="One number or one per channel.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", help="Default: all cores.")] = None,
@@ -71,13 +79,14 @@ def rtl_run(
 ) -> None:
     """Run a quantized CNN on the RTL of a core, cycle by cycle, and hold every tensor to the kernels of `hwsim run`.
 
-    Exits with code 1 where a value, an overflow count or a cycle count differs.
+    Exits with code 1 where a value, an overflow count, or a count of cycles, waits or beats differs.
     """
     arithmetic = accelerator_of(
         accelerator, acc=acc, psum=psum, chain=chain, lanes=lanes, tree=tree, bias_at=bias_at, zero_points=zero_points,
         requantize=requantize,
     ).arithmetic  # fmt: skip
     base = load_core(accelerator)
+    memory = memory_of(memory_bytes_per_cycle, memory_latency, memory_beats)
     require(images is None or images >= 1, "--images", "1 or more", images)
     workers = usable_cores() if threads is None else threads
     require(workers in range(1, 257), "--threads", "1 to 256", workers)
@@ -94,7 +103,7 @@ def rtl_run(
         loaded, dataset, weight_bits=weight_bits, activation_bits=activation_bits, calibration_images=256,
         scaling=scaling_of(input_mean, input_std), profile=arithmetic.profile,
     )  # fmt: skip
-    hardware = HardwareNetwork(network.integer, base, arithmetic)
+    hardware = HardwareNetwork(network.integer, base, arithmetic, memory)
     count = min(len(dataset), images or len(dataset))
     with stages() as stage:
         built = stage("building cores", 1)
@@ -102,20 +111,23 @@ def rtl_run(
         built(1)
         feed = Feed(network.integer, dataset, loaded.graph.input.quantization)
         found = hardware.run(feed, count, threads=workers, progress=stage("compiled RTL", count))
-    _print(loaded.graph.name, hardware.cores, found)
+    _print(loaded.graph.name, hardware.cores, found, memory)
     if json is not None:
-        write_whole(json, jsonlib.dumps(document(loaded.graph.name, dataset.name, found), indent=2) + "\n", "--json")
+        write_whole(
+            json, jsonlib.dumps(document(loaded.graph.name, dataset.name, found, memory), indent=2) + "\n", "--json"
+        )
         console.print(f"JSON: {json}", highlight=False)
     if not found.equal:
         raise typer.Exit(EXIT_DIFFERENT)
 
 
-def document(model: str, data: str, found: NetworkRun) -> dict[str, Any]:
+def document(model: str, data: str, found: NetworkRun, memory: StreamMemory | None = None) -> dict[str, Any]:
     """Return the findings as JSON takes them: no times, so the same run gives the same document."""
     return {
         "schema_version": SCHEMA_VERSION, "model": model, "data": data, "images": found.n,
         "accuracy": {"top1": found.correct / found.n, "correct": found.correct, "n": found.n},
         "equal": found.equal,
+        "memory": None if memory is None else {name: _plain(value) for name, value in asdict(memory).items()},
         "cores": [core_document(core)["core"] for core in _cores(found)],
         "nodes": [_node_document(node, _cores(found)) for node in found.nodes],
     }  # fmt: skip
@@ -123,6 +135,10 @@ def document(model: str, data: str, found: NetworkRun) -> dict[str, Any]:
 
 def _cores(found: NetworkRun) -> list[Core]:
     return list(dict.fromkeys(node.core for node in found.layers if node.core is not None))
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Fraction) else value
 
 
 def _node_document(node: NodeRun, cores: list[Core]) -> dict[str, Any]:
@@ -136,12 +152,12 @@ def _node_document(node: NodeRun, cores: list[Core]) -> dict[str, Any]:
     return common | {
         "core": cores.index(node.core), "macs": node.macs, "jobs": node.jobs,
         "counters": {name.lower(): count for name, count in node.counters.items()},
-        "predicted_cycles": node.predicted_cycles, "utilization": node.utilization,
+        "predicted_cycles": node.predicted_cycles, "predicted": asdict(node.predicted), "utilization": node.utilization,
         "kernel_events": {name.lower(): count for name, count in node.kernel_events.items()},
     }  # fmt: skip
 
 
-def _print(model: str, cores: tuple[Core, ...], found: NetworkRun) -> None:
+def _print(model: str, cores: tuple[Core, ...], found: NetworkRun, memory: StreamMemory | None) -> None:
     core = cores[0]
     title = f"{model} on {core.name}: {core.rows} x {core.cols} {core.dataflow.value}, {core.arithmetic.reduction}"
     table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
@@ -151,6 +167,8 @@ def _print(model: str, cores: tuple[Core, ...], found: NetworkRun) -> None:
     for node in found.nodes:
         table.add_row(shorten(node.name, 12), *_columns(node, cores))
     console.print(table)
+    if memory is not None:
+        console.print(_waits(found, memory))
     for name, text in _lines(cores, found):
         console.print(f"{name:13} {text}", highlight=False)
 
@@ -165,6 +183,23 @@ def _columns(node: NodeRun, cores: tuple[Core, ...]) -> tuple[str, ...]:
         _label(node.core, cores), si(node.macs), grouped(node.cycles), grouped(node.predicted_cycles),
         f"{100 * node.utilization:.1f}", counted if node.core.count_events else "", tensor,
     )  # fmt: skip
+
+
+def _waits(found: NetworkRun, memory: StreamMemory) -> Table:
+    """Return what each layer waited for, as the core counted it; where that is not what was predicted, both."""
+    own = memory.write_bytes_per_cycle
+    writes = "" if own is None else f", {own} for results"
+    title = f"waiting for a memory of {memory.bytes_per_cycle} bytes/cycle{writes}, {memory.latency_cycles} cycles of latency"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("layer", no_wrap=True)
+    for header in (*WAITS, "of cycles %", "predicted"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for node in found.layers:
+        counted, expected = ([getattr(part, f"wait_{name}") for name in WAITS] for part in (node.timed, node.predicted))
+        share = f"{100 * sum(counted) / node.cycles:.1f}"
+        equal = "equal" if counted == expected else " ".join(map(grouped, expected))
+        table.add_row(shorten(node.name, 12), *map(grouped, counted), share, equal)
+    return table
 
 
 def _label(core: Core, cores: tuple[Core, ...]) -> str:

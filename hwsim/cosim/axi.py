@@ -67,12 +67,16 @@ class Stream:
 
 @dataclass
 class Pauses:
-    """When a stream pauses: in each free cycle with `probability`, then for 1 to `longest` cycles; always while `hold` is set."""
+    """When a stream pauses: in each free cycle with `probability`, then for 1 to `longest` cycles.
+
+    And always while `hold` is set, and in each cycle for which `closed` says so.
+    """
 
     rng: np.random.Generator
     probability: float = 0.0
     longest: int = 1
     hold: bool = False
+    closed: Callable[[], bool] | None = None
     _left: int = field(default=0, init=False)
 
     def become(self, probability: float, longest: int) -> None:
@@ -81,7 +85,7 @@ class Pauses:
 
     def now(self) -> bool:
         """Whether this cycle is a pause."""
-        if self.hold:
+        if self.hold or (self.closed is not None and self.closed()):
             return True
         if self._left == 0 and self.probability and self.rng.random() < self.probability:
             self._left = int(self.rng.integers(1, self.longest, endpoint=True))

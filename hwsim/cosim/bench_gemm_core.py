@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ from hwsim.cosim.sidecar import core_from_document
 from hwsim.cosim.stimulus import NamedCase, flood_case, random_case, stimulus
 from hwsim.cosim.streams import JobStreams, from_results, to_streams
 from hwsim.dataflow import predict
-from hwsim.spec import Core
+from hwsim.spec import Core, StreamMemory
+from hwsim.spec.stream_memory import beat_bytes
 
 LOADS = (
     Load("no pauses"),
@@ -52,6 +54,17 @@ EVENTS = ("TREE", "PSUM", "ACC")
 
 RESETS = 6
 """Jobs that are broken off by a reset."""
+
+
+def memories(core: Core) -> tuple[StreamMemory, ...]:
+    """Return memories that hold back each port of a core in turn; none so slow that a simulation of it takes long."""
+    sizes = beat_bytes(core)
+    return (
+        StreamMemory(0, Fraction(sum(sizes)), None, 1, 1, 1, 1),
+        StreamMemory(7, Fraction(sum(sizes), 3), None, 3, 2, 4, 2),
+        StreamMemory(1, Fraction(2 * sum(sizes)), Fraction(2 * sizes[3], 7), 8, 4, 16, 2),
+        StreamMemory(30, Fraction(sum(sizes)), None, 8, 4, 8, 8),
+    )
 
 
 @dataclass(frozen=True)
@@ -80,8 +93,10 @@ class Judge:
         self.coverage = Coverage(core, reachable)
         self.cases = self.jobs = 0
 
-    def job(self, named: NamedCase, job: JobStreams, done: JobRun, free: bool) -> None:
-        """Compare one job; `free`: no stream paused, so that its cycles are known."""
+    def job(
+        self, named: NamedCase, job: JobStreams, done: JobRun, free: bool, memory: StreamMemory | None = None
+    ) -> None:
+        """Compare one job; `free`: nothing but the memory made streams pause, so that its cycles are known."""
         core, name = self.core, f"job {self.jobs} of {named.name!r}"
         events = np.zeros((3, 2), np.int64)
         for tile, case in enumerate(done.accepted.cases()):
@@ -93,7 +108,7 @@ class Judge:
         for row in result_vectors(core, done.results):
             self.scoreboard.observe(row)
         self._events(name, done, events if core.count_events else np.zeros_like(events))
-        self._time(name, job, done, free)
+        self._time(name, job, done, free, memory)
         self.coverage.sample_job(job.registers, done.counters)
         self.jobs += 1
 
@@ -102,11 +117,11 @@ class Judge:
             for kind, count in zip(("ABOVE", "BELOW"), counts, strict=True):
                 expect(done.counters[f"{register}_{kind}"], count, f"{register}_{kind} of {name}")
 
-    def _time(self, name: str, job: JobStreams, done: JobRun, free: bool) -> None:
-        """Compare all counters of time with the prediction where no stream paused; else what pauses do not change."""
+    def _time(self, name: str, job: JobStreams, done: JobRun, free: bool, memory: StreamMemory | None) -> None:
+        """Compare all counters of time with the prediction where they are known; else what pauses do not change."""
         entries = job.outlier_entries.tolist() if self.core.outlier_lanes else None
         pixels, k_tiles, output_tiles = (job.registers[size] for size in ("PIXELS", "K_TILES", "OUTPUT_TILES"))
-        predicted = predict(self.core, pixels, k_tiles, output_tiles, entries)
+        predicted = predict(self.core, pixels, k_tiles, output_tiles, entries, memory=memory)
         wanted = {counter.upper(): value for counter, value in vars(predicted).items()}
         for counter, value in wanted.items():
             if free or counter == "SLOTS" or counter.startswith("BEATS_"):
@@ -214,6 +229,23 @@ async def reset_drops_what_is_under_way(driver: Driver, settings: Settings) -> N
         if i % 2:
             cases = [NamedCase(f"after reset {i}", random_case(settings.core, rng))]
             await _run_cases(driver, judge, cases, LOADS[:1])
+    judge.scoreboard.finish()
+    _note(settings)
+
+
+@bench_test
+async def waits_behind_a_memory(driver: Driver, settings: Settings) -> None:
+    """Jobs behind memories of all kinds: results as ever, and every counter as predicted."""
+    core, rng = settings.core, np.random.default_rng([settings.seed, 5])
+    judge = Judge(core)
+    driver.load(LOADS[0], undefined=True)
+    for memory in memories(core):
+        for named in (NamedCase("random", random_case(core, rng)), NamedCase("many rows", flood_case(core, rng))):
+            jobs = to_streams(core, named.case).jobs
+            done = [await driver.run(job, memory=memory) for job in jobs]
+            for job, one in zip(jobs, done, strict=True):
+                judge.job(named, job, one, free=True, memory=memory)
+            judge.case(named, [one.results for one in done])
     judge.scoreboard.finish()
     _note(settings)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cocotb
@@ -14,8 +15,9 @@ from cocotb.triggers import ClockCycles, Event
 
 from hwsim.cosim.accepted import Accepted
 from hwsim.cosim.axi import Agent, AxiLite, Monitor, Pauses, Sink, Source, Stream, run
+from hwsim.cosim.memory_agent import MemoryAgent
 from hwsim.cosim.streams import JobStreams
-from hwsim.spec import Core
+from hwsim.spec import MEMORY_PORTS, Core, StreamMemory
 from hwsim.spec.register_map import CONTROL_START, COUNTERS, REGISTERS, STATUS_BUSY, STATUS_DONE, counter_address
 
 CLOCK_NS = 10
@@ -75,7 +77,8 @@ class Driver:
         inputs = ("weights", "activations", "outliers") if core.outlier_lanes else ("weights", "activations")
         streams = {name: Stream(dut, f"s_axis_{name}") for name in inputs}
         results = Stream(dut, "m_axis_results", last="tlast")
-        self._pauses = {name: Pauses(rng) for name in (*inputs, "results")}
+        self._memory = MemoryAgent(streams | {"results": results})
+        self._pauses = {name: Pauses(rng, closed=partial(self._memory.closed, name)) for name in (*inputs, "results")}
         self._sources = {name: Source(stream, self._pauses[name], rng) for name, stream in streams.items()}
         self._sink = Sink(results, self._pauses["results"])
         self._monitors = {name: Monitor(stream, self._taker(name)) for name, stream in streams.items()}
@@ -119,11 +122,12 @@ class Driver:
             source.reset()
         for monitor in self._monitors.values():
             monitor.reset()
+        self._memory.end()
         self._accepted = self._queued = None
         self._registers.clear()
         await ClockCycles(self.dut.clk, cycles)
         self.dut.rst.value = 0
-        agents: tuple[Agent, ...] = (*self._sources.values(), self._sink, *self._monitors.values(), self)
+        agents: tuple[Agent, ...] = (self._memory, *self._sources.values(), self._sink, *self._monitors.values(), self)
         self._agents = cocotb.start_soon(run(self.dut.clk, *agents))
 
     def load(self, load: Load, undefined: bool) -> None:
@@ -151,7 +155,10 @@ class Driver:
         self._quiet = 0
         await self.write("CONTROL", CONTROL_START)
 
-    async def run(self, job: JobStreams, held: str | None = None, following: JobStreams | None = None) -> JobRun:
+    async def run(
+        self, job: JobStreams, held: str | None = None, following: JobStreams | None = None,
+        memory: StreamMemory | None = None,
+    ) -> JobRun:  # fmt: skip
         """Run one job to its end.
 
         Parameters
@@ -162,6 +169,8 @@ class Driver:
             A stream that is held back until nothing else moves.
         following
             The job that is run next, if its beats may stand behind this one's.
+        memory
+            What stands in front of the ports; not together with one of the two above.
 
         Raises
         ------
@@ -171,6 +180,8 @@ class Driver:
         before = self.beats
         if held is not None:
             self._pauses[held].hold = True
+        if memory is not None:
+            self._memory.begin(memory, self.core, self._beats_of(job))
         await self.start(job, following)
         if held is not None:
             while self._quiet < QUIET_CYCLES:
@@ -178,6 +189,7 @@ class Driver:
             self._pauses[held].hold = False
         await self._finished.wait()
         await self._idle()
+        self._memory.end()
         accepted, self._accepted = self._accepted, None
         assert accepted is not None
         for name, source in self._sources.items():
@@ -187,6 +199,10 @@ class Driver:
         counters = {name: await self.counter(name) for name in COUNTERS}
         self._check(counters, {name: count - before[name] for name, count in self.beats.items()})
         return JobRun(accepted, self._results, counters)
+
+    def _beats_of(self, job: JobStreams) -> dict[str, int]:
+        inputs = {name: len(getattr(job, name)) for name in MEMORY_PORTS if name in self._sources}
+        return inputs | {"results": job.result_beats}
 
     async def write(self, name: str, value: int) -> None:
         """Write a register that must take it."""

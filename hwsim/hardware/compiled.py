@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hwsim.cosim.streams import JobStreams
 from hwsim.hardware.model import library
-from hwsim.spec import Core, require
+from hwsim.spec import MEMORY_PORTS, Core, StreamMemory, require
 from hwsim.spec.register_map import CONTROL_START, COUNTERS, REGISTERS, STATUS_BUSY, counter_address
 
 Beats = npt.NDArray[np.uint8]
@@ -63,6 +63,8 @@ class _Stream(ctypes.Structure):
         ("moved", ctypes.c_uint64),
         ("pause", ctypes.c_uint64),
         ("seed", ctypes.c_uint64),
+        ("places", ctypes.c_uint64),
+        ("cost", ctypes.c_uint64),
     )
 
 
@@ -80,6 +82,9 @@ class _Job(ctypes.Structure):
         ("busy", ctypes.c_uint32),
         ("pause", ctypes.c_uint64),
         ("seed", ctypes.c_uint64),
+        ("latency", ctypes.c_uint64),
+        ("read_units", ctypes.c_uint64),
+        ("write_units", ctypes.c_uint64),
         ("patience", ctypes.c_uint64),
         ("cycles", ctypes.c_uint64),
         ("message", ctypes.c_void_p),
@@ -120,8 +125,9 @@ class CompiledCore:
         self._model = _Model(self._library)
 
     def run(
-        self, job: JobStreams, *, gaps: Mapping[str, tuple[float, int]] | None = None, patience: int = PATIENCE
-    ) -> JobRun:
+        self, job: JobStreams, *, gaps: Mapping[str, tuple[float, int]] | None = None,
+        memory: StreamMemory | None = None, patience: int = PATIENCE,
+    ) -> JobRun:  # fmt: skip
         """Run a job: write its registers, start it, move its beats, wait until it is done, read the counters.
 
         Parameters
@@ -131,8 +137,10 @@ class CompiledCore:
         gaps
             By port (`PORTS`): the chance of a pause in each cycle, 0..0.99, and the seed that decides them. Ports that are not
             named never pause.
+        memory
+            What stands in front of the streams; only `registers` may have gaps then.
         patience
-            The job has failed when no beat moved on a stream for so many cycles.
+            The job has failed when no beat moved on a stream for so many cycles; behind a memory some more.
 
         Raises
         ------
@@ -147,13 +155,22 @@ class CompiledCore:
         message = ctypes.create_string_buffer(_MESSAGE_BYTES)
         streams = self._inputs(job)
         pauses = {port: _pauses(port, *(gaps or {}).get(port, (0.0, 0))) for port in PORTS}
+        able = PORTS if memory is None else ("registers",)
         for port in gaps or {}:
-            require(port in PORTS, "gaps", f"by {', '.join(PORTS)}", port)
+            require(
+                port in able, "gaps", f"by {', '.join(able)}" + ("" if memory is None else " behind a memory"), port
+            )
+        fifos = {} if memory is None else _fifos(memory, self.core)
+        buses = {} if memory is None else _buses(memory)
+        patience += 0 if memory is None else _longest_wait(memory, self.core)
         parameters = _Job(
-            **{name: _stream(beats, *pauses[name]) for name, beats in (*streams.items(), ("results", results))},
+            **{
+                name: _stream(beats, *pauses[name], *fifos.get(name, (0, 0)))
+                for name, beats in (*streams.items(), ("results", results))
+            },
             writes=writes.ctypes.data, write_count=len(writes), reads=reads.ctypes.data, read_count=len(reads),
             status=REGISTERS["STATUS"], busy=STATUS_BUSY, pause=pauses["registers"][0], seed=pauses["registers"][1],
-            patience=patience, message=ctypes.addressof(message), message_bytes=_MESSAGE_BYTES,
+            patience=patience, **buses, message=ctypes.addressof(message), message_bytes=_MESSAGE_BYTES,
         )  # fmt: skip
         if self._library.hwsim_run(self._model.address, ctypes.byref(parameters)):
             self._reset()
@@ -200,5 +217,22 @@ def _pauses(port: str, chance: float, seed: int) -> tuple[int, int]:
     return int(chance * (1 << 32)), (mixed ^ mixed >> 31) or 1
 
 
-def _stream(beats: Beats, pause: int, seed: int) -> _Stream:
-    return _Stream(data=beats.ctypes.data, beats=len(beats), moved=0, pause=pause, seed=seed)
+def _fifos(memory: StreamMemory, core: Core) -> dict[str, tuple[int, int]]:
+    """Return by stream how many beats find room, and what one takes of its bus."""
+    return dict(zip(MEMORY_PORTS, zip(memory.places, memory.bus_costs(core), strict=True), strict=True))
+
+
+def _buses(memory: StreamMemory) -> dict[str, int]:
+    reads, writes = memory.bus_units
+    shared = memory.write_bytes_per_cycle is None
+    return {"latency": memory.latency_cycles, "read_units": reads, "write_units": 0 if shared else writes}
+
+
+def _longest_wait(memory: StreamMemory, core: Core) -> int:
+    """Return more cycles than a beat can take behind all that stand before it."""
+    queued = [places * cost for places, cost in zip(memory.places, memory.bus_costs(core), strict=True)]
+    return memory.latency_cycles + 2 + sum(queued) // min(memory.bus_units)
+
+
+def _stream(beats: Beats, pause: int, seed: int, places: int, cost: int) -> _Stream:
+    return _Stream(data=beats.ctypes.data, beats=len(beats), moved=0, pause=pause, seed=seed, places=places, cost=cost)

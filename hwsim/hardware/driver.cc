@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <string>
 
 extern "C" {
@@ -17,6 +18,8 @@ struct Stream {
     uint64_t moved;  // written here
     uint64_t pause;  // chance of a pause in a cycle, in units of 2**-32
     uint64_t seed;   // of the pauses, not 0
+    uint64_t places; // of the memory's FIFO; 0: no memory
+    uint64_t cost;   // of a beat on the bus, in units
 };
 
 struct Access {
@@ -31,6 +34,8 @@ struct Job {
     uint64_t read_count;
     uint32_t status, busy;  // the address of STATUS, its bit BUSY
     uint64_t pause, seed;   // of the AXI4-Lite port
+    uint64_t latency;       // of the memory
+    uint64_t read_units, write_units;  // its buses carry per cycle; no units for writes: they share the other bus
     uint64_t patience;      // cycles in which nothing moves after which the job is given up
     uint64_t cycles;        // simulated in all; written here
     char *message;          // why the job failed; written here
@@ -82,19 +87,58 @@ std::string progress(const Stream &stream) {
     return ", " + std::to_string(stream.moved) + " of " + std::to_string(stream.beats) + " beats";
 }
 
+// Beats one behind the other. The debt: units that have not crossed before this cycle.
+struct Bus {
+    uint64_t units, debt = 0;
+
+    // Returns how many cycles from now the last byte of a beat crosses.
+    uint64_t give(uint64_t cost) { return ((debt += cost) - 1) / units; }
+    void elapse() { debt -= std::min(debt, units); }
+};
+
+// The memory in front of the ports (docs/rtl-core.md). It stands in cycle 0 until the job is there too.
+struct Memory {
+    uint64_t latency;
+    Bus reads, writes;
+    bool apart;
+    uint64_t cycle = 0;
+    bool began = false, asked = false;
+
+    Bus &results() { return apart ? writes : reads; }
+    void elapse() {
+        if (!began) return;
+        reads.elapse();
+        writes.elapse();
+        ++cycle;
+        asked = false;
+    }
+};
+
 template <class Data, class Valid, class Ready>
 struct Source {
     Data &data;
     Valid &valid;
     const Ready &ready;
     Stream &stream;
+    Memory &memory;
     Pauses pauses{stream.pause, stream.seed};
     bool offered = false, hidden = false;
+    std::deque<uint64_t> arrivals{};  // cycles of the memory
+
+    void request() {
+        if (arrivals.size() < stream.places && stream.moved + arrivals.size() < stream.beats)
+            arrivals.push_back(memory.cycle + memory.reads.give(stream.cost) + memory.latency);
+    }
+
+    bool available() {
+        if (!stream.places) return stream.moved < stream.beats && !pauses.now();
+        return !arrivals.empty() && arrivals.front() <= memory.cycle;
+    }
 
     void drive() {
         if (offered) return;  // Data and valid stay until they are taken.
         const size_t bytes = bytes_of(data);
-        if (stream.moved < stream.beats && !pauses.now()) {
+        if (available()) {
             memcpy(data.data, stream.data + stream.moved * bytes, bytes);
             set(valid, 1);
             offered = true;
@@ -111,6 +155,7 @@ struct Source {
         if (!offered || !get(ready)) return false;
         offered = false;
         ++stream.moved;
+        if (stream.places) arrivals.pop_front();
         return true;
     }
 };
@@ -123,12 +168,19 @@ struct Sink {
     cxxrtl::value<1> &ready;
     Stream &stream;
     std::string &failure;
+    Memory &memory;
     Pauses pauses{stream.pause, stream.seed};
+    std::deque<uint64_t> crossing{};  // cycles of the memory
     uint8_t held[sizeof(Data)] = {};
     uint32_t held_last = 0;
     bool waiting = false;
 
-    void drive() { set(ready, !pauses.now()); }
+    bool room() {
+        while (!crossing.empty() && crossing.front() < memory.cycle) crossing.pop_front();
+        return crossing.size() < stream.places;
+    }
+
+    void drive() { set(ready, stream.places ? room() : !pauses.now()); }
 
     bool sample() {
         const size_t bytes = bytes_of(data);
@@ -147,6 +199,7 @@ struct Sink {
         }
         memcpy(stream.data + stream.moved * bytes, words(data), bytes);
         ++stream.moved;
+        if (stream.places) crossing.push_back(memory.cycle + memory.results().give(stream.cost));
         if (bool(get(last)) != (stream.moved == stream.beats))
             failure = std::string("results: tlast is ") + (get(last) ? "1" : "0") + " in beat " +
                       std::to_string(stream.moved) + " of " + std::to_string(stream.beats);
@@ -219,13 +272,13 @@ struct Master {
 };
 
 template <class Data, class Valid, class Ready>
-Source<Data, Valid, Ready> source(Data &data, Valid &valid, const Ready &ready, Stream &stream) {
-    return {data, valid, ready, stream};
+Source<Data, Valid, Ready> source(Data &data, Valid &valid, const Ready &ready, Stream &stream, Memory &memory) {
+    return {data, valid, ready, stream, memory};
 }
 template <class Data, class Last, class Valid>
 Sink<Data, Last, Valid> sink(const Data &data, const Last &last, const Valid &valid, cxxrtl::value<1> &ready, Stream &stream,
-                             std::string &failure) {
-    return {data, last, valid, ready, stream, failure};
+                             std::string &failure, Memory &memory) {
+    return {data, last, valid, ready, stream, failure, memory};
 }
 
 // The accesses of a job, in order: writes, polls of STATUS until it is not busy, reads.
@@ -253,21 +306,31 @@ struct Script {
 };
 
 void run(Model &model, Job &job, std::string &failure) {
+    Memory memory{job.latency, {job.read_units}, {job.write_units}, job.write_units > 0};
     auto weights = source(model.p_s__axis__weights__tdata, model.p_s__axis__weights__tvalid,
-                          model.p_s__axis__weights__tready, job.weights);
+                          model.p_s__axis__weights__tready, job.weights, memory);
     auto activations = source(model.p_s__axis__activations__tdata, model.p_s__axis__activations__tvalid,
-                              model.p_s__axis__activations__tready, job.activations);
+                              model.p_s__axis__activations__tready, job.activations, memory);
 #if HWSIM_OUTLIERS
     auto outliers = source(model.p_s__axis__outliers__tdata, model.p_s__axis__outliers__tvalid,
-                           model.p_s__axis__outliers__tready, job.outliers);
+                           model.p_s__axis__outliers__tready, job.outliers, memory);
 #endif
     auto results = sink(model.p_m__axis__results__tdata, model.p_m__axis__results__tlast,
-                        model.p_m__axis__results__tvalid, model.p_m__axis__results__tready, job.results, failure);
+                        model.p_m__axis__results__tvalid, model.p_m__axis__results__tready, job.results, failure,
+                        memory);
     Master master{model, failure, {job.pause, job.seed}};
     Script script{job, master};
     uint64_t idle = 0;
     while (failure.empty() && !script.done()) {
         if (master.access == Master::IDLE) script.next();
+        if (!memory.asked) {
+            memory.asked = true;
+            weights.request();
+#if HWSIM_OUTLIERS
+            outliers.request();
+#endif
+            activations.request();
+        }
         weights.drive();
         activations.drive();
 #if HWSIM_OUTLIERS
@@ -276,6 +339,8 @@ void run(Model &model, Job &job, std::string &failure) {
         results.drive();
         master.drive();
         model.Model::eval();
+        // The first cycle in which the core takes activations is the job's first.
+        memory.began |= bool(get(activations.ready));
         bool moved = weights.sample();
         moved |= activations.sample();
 #if HWSIM_OUTLIERS
@@ -305,6 +370,7 @@ void run(Model &model, Job &job, std::string &failure) {
             failure += "; register " + hex(master.address);
         }
         model.commit();
+        memory.elapse();
         ++job.cycles;
     }
 }

@@ -11,7 +11,7 @@ from hwsim.cosim.golden import GemmCase
 from hwsim.graph import Array, Graph, Node, Quantization, Unit
 from hwsim.ops.float_windows import windows
 from hwsim.ops.fully_connected import FullyConnected
-from hwsim.ops.products import ProductsUnit
+from hwsim.ops.products import ProductsUnit, is_sum
 from hwsim.spec import Arithmetic, Core, Format, InputError, Profile, bits_for
 
 STREAM_BYTES = 32 << 20
@@ -122,7 +122,9 @@ def hardware_layers(
     """
     layers = {node.name: (node, unit) for node in graph.nodes if isinstance(unit := units[node.name], ProductsUnit)}
     alike: dict[tuple[Format, Format], list[str]] = {}
-    for name, (node, _) in layers.items():
+    for name, (node, unit) in layers.items():
+        if unit.thresholds is not None or is_sum(unit.result):
+            raise InputError(f"{graph.name}: no core for node {name}: its output must be requantized by a multiplier")
         formats = _quantization(graph, node.inputs[0]).format, _quantization(graph, node.outputs[0]).format
         alike.setdefault(formats, []).append(name)
     found = {}

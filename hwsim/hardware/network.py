@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
 
 from hwsim.cosim.streams import from_results, to_streams
-from hwsim.dataflow import predict
+from hwsim.dataflow import Counters, predict
 from hwsim.graph import Array, Graph, Node
 from hwsim.hardware.compiled import CompiledCore
 from hwsim.hardware.layer import HardwareLayer, hardware_layers
@@ -21,7 +21,7 @@ from hwsim.kernels.monitor import REGISTERS
 from hwsim.sim.execute import Progress, batch_size, in_order
 from hwsim.sim.feed import Feed
 from hwsim.sim.program import Program
-from hwsim.spec import Arithmetic, Core
+from hwsim.spec import Arithmetic, Core, StreamMemory
 from hwsim.spec.register_map import COUNTERS
 
 BATCH = 16
@@ -66,8 +66,8 @@ class NodeRun:
         The first one.
     jobs, counters
         Starts of the core, and the sums of its counters.
-    predicted_cycles
-        Of the same jobs, by `hwsim.dataflow.predict`.
+    predicted
+        The same jobs' counters, by `hwsim.dataflow.predict`.
     kernel_events
         Overflow events that the kernels counted, as `EVENTS`.
     simulated_cycles, seconds
@@ -83,7 +83,7 @@ class NodeRun:
     difference: Difference | None = None
     jobs: int = 0
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
-    predicted_cycles: int = 0
+    predicted: Counters = field(default_factory=Counters)
     kernel_events: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))
     simulated_cycles: int = 0
     seconds: float = 0.0
@@ -92,6 +92,16 @@ class NodeRun:
     def cycles(self) -> int:
         """Busy cycles that the core counted."""
         return self.counters["CYCLES"]
+
+    @property
+    def predicted_cycles(self) -> int:
+        """Busy cycles that the time model predicts."""
+        return self.predicted.cycles
+
+    @property
+    def timed(self) -> Counters:
+        """What the core counted of what does not depend on values."""
+        return Counters(*(self.counters[name] for name in COUNTERS[: len(fields(Counters))]))
 
     @property
     def events(self) -> dict[str, int]:
@@ -105,13 +115,13 @@ class NodeRun:
 
     @property
     def equal(self) -> bool:
-        """Whether values, events and cycles are those of the kernels and of the time model."""
+        """Whether values and events are those of the kernels, cycles, waits and beats those of the time model."""
         counts = self.core is None or not self.core.count_events or self.events == self.kernel_events
-        return self.differing == 0 and counts and self.cycles == self.predicted_cycles
+        return self.differing == 0 and counts and self.timed == self.predicted
 
     def add(self, other: NodeRun) -> None:
         """Add what the node did with later images."""
-        for name in ("macs", "elements", "differing", "jobs", "predicted_cycles", "simulated_cycles", "seconds"):
+        for name in ("macs", "elements", "differing", "jobs", "predicted", "simulated_cycles", "seconds"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for mine, theirs in ((self.counters, other.counters), (self.kernel_events, other.kernel_events)):
             for name, count in theirs.items():
@@ -172,6 +182,8 @@ class HardwareNetwork:
         The core, but for what the network decides: formats of operands and results, and the largest shift.
     arithmetic
         How it sums and rounds.
+    memory
+        What stands in front of the core's ports; None: streams never pause.
 
     Raises
     ------
@@ -179,8 +191,8 @@ class HardwareNetwork:
         Where a layer fits no core, or the core cannot be built here.
     """
 
-    def __init__(self, graph: Graph, base: Core, arithmetic: Arithmetic) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, base: Core, arithmetic: Arithmetic, memory: StreamMemory | None = None) -> None:
+        self.graph, self.memory = graph, memory
         self.program = Program(graph, arithmetic)
         self.layers = hardware_layers(graph, self.program.units, base, arithmetic)
         self._libraries: dict[Core, Path] = {}
@@ -264,10 +276,12 @@ class HardwareNetwork:
         m, k, n, groups = node.op.gemm(graph.inputs_of(node), graph.outputs_of(node))
         run.macs = batch * m * k * n * groups
         shape = (batch, *graph.outputs_of(node)[0].shape[1:])
-        return [run_layer(devices[layer.core], layer, inputs[0], run).reshape(shape)]
+        return [run_layer(devices[layer.core], layer, inputs[0], run, self.memory).reshape(shape)]
 
 
-def run_layer(device: CompiledCore, layer: HardwareLayer, images: Array, run: NodeRun) -> Array:
+def run_layer(
+    device: CompiledCore, layer: HardwareLayer, images: Array, run: NodeRun, memory: StreamMemory | None = None
+) -> Array:
     """Run a layer on a core.
 
     Parameters
@@ -280,6 +294,8 @@ def run_layer(device: CompiledCore, layer: HardwareLayer, images: Array, run: No
         Its input, [batch, ...].
     run
         Jobs, counters, cycles and time are added to it.
+    memory
+        What stands in front of the core's ports.
 
     Returns
     -------
@@ -293,14 +309,14 @@ def run_layer(device: CompiledCore, layer: HardwareLayer, images: Array, run: No
         beats = []
         for job in streams.jobs:
             began = time.thread_time()
-            done = device.run(job)
+            done = device.run(job, memory=memory)
             run.seconds += time.thread_time() - began
             run.simulated_cycles += done.cycles
             run.jobs += 1
             for name, count in done.counters.items():
                 run.counters[name] += count
             sizes = (job.registers[name] for name in ("PIXELS", "K_TILES", "OUTPUT_TILES"))
-            run.predicted_cycles += _predicted(core, *sizes).cycles
+            run.predicted += _predicted(core, *sizes, memory=memory)
             beats.append(done.results)
         parts.append((rows, channels, from_results(core, streams.plan, beats)))
     pixels = max(rows.stop for rows, _, _ in parts)

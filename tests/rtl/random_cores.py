@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hwsim.spec import (
+    BUILT_DATAFLOWS,
     Arithmetic,
     BiasAt,
     Core,
@@ -41,7 +42,7 @@ def _register(rng: np.random.Generator, at_least: int) -> Register:
 
 
 def _draw(rng: np.random.Generator, dataflow: Dataflow | None) -> dict[str, Any]:
-    dataflow = dataflow or _pick(rng, *Dataflow)
+    dataflow = dataflow or _pick(rng, *BUILT_DATAFLOWS)
     stationary = dataflow is Dataflow.WEIGHT_STATIONARY
     rows, cols, lanes = int(rng.integers(1, 5)), int(rng.integers(1, 5)), int(_pick(rng, 1, 1, 2, 3, 4))
     activation = Format(int(_pick(rng, 2, 3, 4, 8, 8, 16)), _pick(rng, True, False))

@@ -20,7 +20,7 @@ def check(core: Core, folder: Path, **options: Any) -> None:
     found = verify(core, folder, **options)
     assert found.passed, found.first_problem
     assert [test.name for test in found.tests] == [
-        "equals_kernels", "reset_drops_what_is_under_way", "registers_answer",
+        "equals_kernels", "reset_drops_what_is_under_way", "waits_behind_a_memory", "registers_answer",
     ]  # fmt: skip
     # What a bench without stimulus would pass as well.
     assert found.cases > 10 and found.compared > 50 and found.mismatched == 0
