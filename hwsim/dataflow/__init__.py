@@ -3,6 +3,6 @@
 from hwsim.dataflow.core_cycles import Counters, predict, predict_plan
 from hwsim.dataflow.core_timing import CoreTiming
 from hwsim.dataflow.gemm_plan import GemmJob, GemmPlan, plan_gemm
-from hwsim.dataflow.ideal import compute_cycles
+from hwsim.dataflow.ideal import ideal_cycles
 
-__all__ = ["CoreTiming", "Counters", "GemmJob", "GemmPlan", "compute_cycles", "plan_gemm", "predict", "predict_plan"]
+__all__ = ["CoreTiming", "Counters", "GemmJob", "GemmPlan", "ideal_cycles", "plan_gemm", "predict", "predict_plan"]

@@ -1,5 +1,1 @@
-"""Bytes between memory levels and the time they take. Never sees a tensor value."""
-
-from hwsim.memory.compulsory import dram_bytes, stall_cycles
-
-__all__ = ["dram_bytes", "stall_cycles"]
+"""Tiles, traffic between memory levels and the time it takes, bounds, energy. Only `compression` sees tensors; it gives sizes."""

@@ -1,14 +1,18 @@
 """The words that kernels, time model and hardware share: frozen dataclasses and enums, standard library only."""
 
-from hwsim.spec.accelerator import PRESETS, Accelerator, Arithmetic
-from hwsim.spec.core import Core, Dataflow, Packing
+from hwsim.spec.accelerator import PRESETS, Accelerator, Arithmetic, Datapath
+from hwsim.spec.core import Core, Packing
 from hwsim.spec.errors import InputError, require
+from hwsim.spec.memory import BUILT_DATAFLOWS, Dataflow, Memory
 from hwsim.spec.number import Format, Overflow, Register, bits_for, operand_format
 from hwsim.spec.reduction import BiasAt, Reduction, ZeroPoints
 from hwsim.spec.requantization import Multiplier, Profile
-from hwsim.spec.workload import ROLES, Operand, Role, Workload
+from hwsim.spec.stream_memory import MEMORY_PORTS, StreamMemory
+from hwsim.spec.workload import ROLES, Operand, Role, Sliding, Workload
 
 __all__ = [
+    "BUILT_DATAFLOWS",
+    "MEMORY_PORTS",
     "PRESETS",
     "ROLES",
     "Accelerator",
@@ -16,8 +20,10 @@ __all__ = [
     "BiasAt",
     "Core",
     "Dataflow",
+    "Datapath",
     "Format",
     "InputError",
+    "Memory",
     "Multiplier",
     "Operand",
     "Overflow",
@@ -26,6 +32,8 @@ __all__ = [
     "Reduction",
     "Register",
     "Role",
+    "Sliding",
+    "StreamMemory",
     "Workload",
     "ZeroPoints",
     "bits_for",

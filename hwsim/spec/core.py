@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import enum
 import math
 from dataclasses import dataclass, field
 
-from hwsim.spec.accelerator import Arithmetic
+from hwsim.spec.accelerator import OUTLIER_LANES, PIXELS, Arithmetic
 from hwsim.spec.errors import require, within
+from hwsim.spec.memory import BUILT_DATAFLOWS, Dataflow
 from hwsim.spec.number import OPERAND_BITS, Format, bits_for
 from hwsim.spec.reduction import BiasAt, ZeroPoints
 from hwsim.spec.requantization import MULTIPLIER_BITS, SHIFT_BITS, Profile
@@ -20,13 +20,6 @@ BUS_BITS = range(8, 4097)
 
 INT8 = Format(8)
 """What an activation and a result are, unless told otherwise."""
-
-
-class Dataflow(enum.Enum):
-    """What stays in the processing elements while the rest moves past."""
-
-    WEIGHT_STATIONARY = "weight_stationary"
-    OUTPUT_STATIONARY = "output_stationary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +115,18 @@ class Core:
     count_events: bool = True
 
     def __post_init__(self) -> None:
+        require(
+            self.dataflow in BUILT_DATAFLOWS, "dataflow",
+            f"{' or '.join(built.value for built in BUILT_DATAFLOWS)} in hardware", self.dataflow.value,
+        )  # fmt: skip
         for name, value, allowed in (
             ("rows", self.rows, range(1, 65)),
             ("cols", self.cols, range(1, 65)),
             ("activation_bits", self.activation.bits, OPERAND_BITS),
             ("weight_bits", self.weight_bits, OPERAND_BITS),
-            ("pixels", self.pixels, range(2, 65537)),
+            ("pixels", self.pixels, PIXELS),
             ("max_left_shift", self.max_left_shift, range(31)),
-            ("outlier_lanes", self.outlier_lanes, range(9)),
+            ("outlier_lanes", self.outlier_lanes, OUTLIER_LANES),
             ("outlier_bits", self.outlier_bits, OPERAND_BITS),
         ):
             require(within(value, allowed), name, f"an integer from {allowed[0]} to {allowed[-1]}", value)

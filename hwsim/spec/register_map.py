@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hwsim.spec.core import Core, Dataflow
+from hwsim.spec.core import Core
+from hwsim.spec.memory import Dataflow
 
 ADDRESS_BITS = 8
 """Width of the addresses of the AXI4-Lite port."""

@@ -26,7 +26,8 @@ class Profile(enum.Enum):
         One rounding: ``(acc * multiplier + half) >> (31 - shift)``, ties toward +inf. TFLite with
         TFLITE_SINGLE_ROUNDING.
     ORT_FLOAT32
-        ``float32(acc) * float32(real)``, rounded half to even, as ONNX Runtime's QLinear operators.
+        ``float32(acc) * float32(real)``, rounded half to even, as ONNX Runtime's QLinear operators. Operators without products
+        compute in float32 between dequantizing and quantizing, as its QDQ models do.
     POWER_OF_TWO
         A rounding shift, ties toward +inf; every real multiplier must be a power of two.
     """

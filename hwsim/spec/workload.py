@@ -13,16 +13,43 @@ ROLES: tuple[Role, ...] = ("weights", "biases", "scales", "activations_in", "act
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A tensor of a layer: `elements` integers of `element_bits` bits, packed without gaps."""
+    """A tensor of a layer: `elements` integers of `element_bits` bits without gaps, or compressed to `stored_bits` in all."""
 
     role: Role
     elements: int
     element_bits: int
+    stored_bits: int | None = None
 
     @property
     def packed_bytes(self) -> int:
-        """Bytes of the packed tensor; the last one may be partly used."""
-        return math.ceil(self.elements * self.element_bits / 8)
+        """Bytes of the tensor in the DRAM; the last one may be partly used."""
+        bits = self.elements * self.element_bits if self.stored_bits is None else self.stored_bits
+        return math.ceil(bits / 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Sliding:
+    """Which part of an image each output pixel of a layer reads; sizes are (height, width).
+
+    Parameters
+    ----------
+    image, channels
+        What is read.
+    output
+        Pixels that are written.
+    kernel, stride, dilation
+        Of the window.
+    before
+        Padding above and on the left.
+    """
+
+    image: tuple[int, int]
+    channels: int
+    output: tuple[int, int]
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    before: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +68,8 @@ class Workload:
         Every tensor that the layer reads or writes.
     weight_bits, activation_bits
         Operand widths; 0 for a layer without weights.
+    sliding
+        Where its products' activations come from; None where every result may need every activation.
     """
 
     name: str
@@ -52,6 +81,7 @@ class Workload:
     operands: tuple[Operand, ...]
     weight_bits: int
     activation_bits: int
+    sliding: Sliding | None = None
 
     @property
     def macs(self) -> int:

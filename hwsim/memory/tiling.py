@@ -1,0 +1,258 @@
+"""Every legal way to cut a layer into tiles, its DRAM traffic and what it needs of the buffers; the best one is looked up.
+
+A tile is some rows and columns of the output image and some output channels. The outer loop keeps one operand:
+
+- ``weights``: for each tile of channels, whose weights stay, all tiles of the image; activations come again for each.
+- ``activations``: for each tile of the image, whose activations stay, all tiles of channels; weights come again for each.
+- ``outputs``: as ``activations``, but the weights of one column of the array at a time come in parts along K while the sums
+  wait in the array's accumulators, of which the tile has no more than there are. The order of a sum stays what it is.
+
+All products of an output are summed in the array, in one go: partial sums never leave it, and results leave at their bits.
+Groups are cut between groups, and a tile of groups reads its own channels only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.memory.extents import Cuts, Ints, burst_bytes_of, packed, region_bytes
+from hwsim.spec import Sliding
+
+Order = Literal["weights", "activations", "outputs"]
+ORDERS: tuple[Order, ...] = ("weights", "activations", "outputs")
+
+
+@dataclass(frozen=True, slots=True)
+class TileProblem:
+    """A layer to be cut.
+
+    Parameters
+    ----------
+    sliding
+        Image, windows and output.
+    products
+        Per output: K. 0 for a layer without weights.
+    channels, groups
+        Output channels in all, and the independent groups that they are spread over.
+    weight_bits, input_bits, output_bits
+        Widths in memory.
+    wide_bits
+        Of results that wait in a buffer for a requantization outside of the array; 0 where they leave the array at `output_bits`.
+    residual_bits
+        Of a second tensor of activations, of the results' shape, that meets them on their way out; 0 where there is none.
+    stored_bits
+        Of all weights as they lie in the DRAM, where they are compressed; 0 where they are not. A tile has its share.
+    bias_bits, scale_bits
+        Of the constants that come with each channel's weights.
+    columns
+        Tiles of channels have multiples of it.
+    accumulators
+        Output pixels that can wait in the array for more of K; 0 where the order ``outputs`` is not for this array.
+    product_step
+        Parts along K have multiples of it.
+    double_buffered, burst_bytes
+        See `hwsim.spec.Memory`.
+    """
+
+    sliding: Sliding
+    products: int
+    channels: int
+    groups: int
+    weight_bits: int
+    input_bits: int
+    output_bits: int
+    wide_bits: int
+    residual_bits: int
+    stored_bits: int
+    bias_bits: int
+    scale_bits: int
+    columns: int
+    accumulators: int
+    product_step: int
+    double_buffered: bool
+    burst_bytes: int
+
+    @property
+    def units(self) -> int:
+        """What tiles of channels are counted in: columns of the array full of channels, or groups."""
+        return -(-self.channels // self.columns) if self.groups == 1 else self.groups
+
+    @property
+    def unit_channels(self) -> int:
+        """Output channels of a unit."""
+        return self.columns if self.groups == 1 else self.channels // self.groups
+
+    def channel_tiles(self, units: int) -> Ints:
+        """Return the output channels of each tile of so many units."""
+        size = min(units * self.unit_channels, self.channels)
+        starts = np.arange(0, self.channels, size, dtype=np.int64)
+        return np.minimum(size, self.channels - starts)
+
+    def input_channels(self, channels: int) -> int:
+        """Return the input channels that a tile of output channels reads."""
+        return self.sliding.channels if self.groups == 1 else self.sliding.channels * channels // self.channels
+
+    def weight_bytes(self, channels: Ints | int, products: Ints | int, constants: bool = True) -> Ints:
+        """Return the bus bytes of the weights of so many channels, with biases and scales: one run, as it is used."""
+        elements = np.asarray(channels) * np.asarray(products)
+        weights = packed(elements, self.weight_bits)
+        if self.stored_bits:
+            weights = -(-elements * self.stored_bits // (8 * self.channels * self.products))
+        return burst_bytes_of(weights + self._constants(channels) * constants, self.burst_bytes)
+
+    def weight_payload(self, channels: Ints | int, products: Ints | int, constants: bool = True) -> Ints:
+        """Return the same bytes in a buffer, where they are not compressed."""
+        weights = packed(np.asarray(channels) * np.asarray(products), self.weight_bits)
+        return weights + self._constants(channels) * constants
+
+    def _constants(self, channels: Ints | int) -> Ints:
+        return packed(channels, self.bias_bits) + packed(channels, self.scale_bits)
+
+    def input_bytes(self, rows: Cuts, columns: Cuts, channels: int) -> Ints:
+        """Return the bus bytes of the activations of each tile of the image, [rows, columns]."""
+        sliding = self.sliding
+        return region_bytes(
+            rows.read, columns.read, sliding.image[1], self.input_channels(channels), sliding.channels, self.input_bits,
+            self.burst_bytes,
+        )  # fmt: skip
+
+    def residual_bytes(self, rows: Cuts, columns: Cuts, channels: int) -> Ints:
+        """Return the bus bytes of what meets the results of each tile of the image, [rows, columns]."""
+        return region_bytes(
+            rows.written, columns.written, self.sliding.output[1], channels, self.channels, self.residual_bits,
+            self.burst_bytes,
+        )  # fmt: skip
+
+    def output_bytes(self, rows: Cuts, columns: Cuts, channels: int) -> Ints:
+        """Return the bus bytes of the results of each tile of the image, [rows, columns]."""
+        return region_bytes(
+            rows.written, columns.written, self.sliding.output[1], channels, self.channels, self.output_bits,
+            self.burst_bytes,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """One way to cut: rows, columns and channel units of a tile, and products of a part along K."""
+
+    order: Order
+    height: int
+    width: int
+    units: int
+    products: int
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a layer may use of the buffers, in bytes, beside the tensors that are kept on chip.
+
+    Parameters
+    ----------
+    shared
+        One buffer for everything, or None.
+    weights, inputs, outputs
+        A buffer for each, where there is no shared one.
+    input_kept, output_kept, residual_kept
+        Whether the whole tensor is on chip: it needs no tile's buffer, and no transfer.
+    """
+
+    shared: int | None
+    weights: int = 0
+    inputs: int = 0
+    outputs: int = 0
+    input_kept: bool = False
+    output_kept: bool = False
+    residual_kept: bool = False
+
+
+Truths = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class TilingTable:
+    """All tilings of a layer as columns, one entry each; bytes are of the bus (`*_bytes`, `*_tile`) or of a buffer (`*_need`).
+
+    Attributes
+    ----------
+    order
+        Index into `ORDERS`.
+    height, width, units, products
+        As of `Tiling`.
+    tiles
+        Steps of the pipeline.
+    weight_bytes, input_bytes, output_bytes, residual_bytes
+        Traffic of the layer, where nothing is kept.
+    weight_tile, input_tile, output_tile, residual_tile
+        Of the largest tile.
+    weight_need, input_need, output_need, residual_need
+        What the tiles take of the buffers.
+    kept_need
+        The same of results whose tensor is kept: where they wait for requantization, a tile of them is beside it.
+    """
+
+    order: Ints
+    height: Ints
+    width: Ints
+    units: Ints
+    products: Ints
+    tiles: Ints
+    weight_bytes: Ints
+    input_bytes: Ints
+    output_bytes: Ints
+    residual_bytes: Ints
+    weight_tile: Ints
+    input_tile: Ints
+    output_tile: Ints
+    residual_tile: Ints
+    weight_need: Ints
+    input_need: Ints
+    output_need: Ints
+    kept_need: Ints
+    residual_need: Ints
+
+    def traffic(self, room: Room) -> Ints:
+        """Return the DRAM bytes of each tiling."""
+        total = self.weight_bytes
+        if not room.input_kept:
+            total = total + self.input_bytes
+        if not room.residual_kept:
+            total = total + self.residual_bytes
+        return total if room.output_kept else total + self.output_bytes
+
+    def exposed(self, room: Room) -> Ints:
+        """Return the bytes of each tiling's first load and last store, about: those that nothing overlaps."""
+        total = self.weight_tile
+        if not room.input_kept:
+            total = total + self.input_tile
+        if not room.residual_kept:
+            total = total + self.residual_tile
+        return total if room.output_kept else total + self.output_tile
+
+    def needs(self, room: Room) -> Ints:
+        """Return the bytes of buffer that each tiling takes in all."""
+        total = self.weight_need
+        if not room.input_kept:
+            total = total + self.input_need
+        if not room.residual_kept:
+            total = total + self.residual_need
+        return total + (self.kept_need if room.output_kept else self.output_need)
+
+    def fits(self, room: Room) -> Truths:
+        """Return which tilings find room."""
+        if room.shared is not None:
+            fits: Truths = self.needs(room) <= room.shared
+            return fits
+        fits = self.weight_need <= room.weights
+        inputs = 0 if room.input_kept else self.input_need
+        residual = 0 if room.residual_kept else self.residual_need
+        fits = fits & (inputs + residual <= room.inputs)
+        return fits & ((self.kept_need if room.output_kept else self.output_need) <= room.outputs)
+
+    def tiling(self, index: int) -> Tiling:
+        """Return an entry."""
+        column = (self.height, self.width, self.units, self.products)
+        return Tiling(ORDERS[int(self.order[index])], *(int(values[index]) for values in column))
