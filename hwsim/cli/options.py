@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwsim.graph import InputScaling
+from hwsim.graph import Graph, InputScaling
 from hwsim.sim.accelerator_file import load_accelerator
 from hwsim.spec import PRESETS, Accelerator, Arithmetic, BiasAt, InputError, Profile, Reduction, Register, ZeroPoints
 
@@ -75,6 +75,18 @@ def accelerator_of(
     arithmetic = accelerator.arithmetic
     reduction: Reduction = replace(arithmetic.reduction, **given)  # type: ignore[arg-type]
     return replace(accelerator, arithmetic=Arithmetic(reduction, requantize or arithmetic.profile))
+
+
+def rounding_as(
+    machine: Accelerator, name: str, requantize: Profile | None, graph: Graph, *, anew: bool
+) -> Accelerator:  # fmt: skip
+    """Return the machine with the rounding of a model's makers, where neither an option nor a file states one.
+
+    `anew`: the model is quantized again, so its makers' rounding says nothing.
+    """
+    if requantize is not None or anew or not graph.quantized or all(preset.name != name for preset in PRESETS):
+        return machine
+    return replace(machine, arithmetic=replace(machine.arithmetic, profile=graph.profile))
 
 
 def scaling_of(mean: str | None, std: str | None) -> InputScaling | None:

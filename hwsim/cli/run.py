@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,7 @@ from hwsim.cli.options import (
     WeightBitsOption,
     ZeroPointsOption,
     accelerator_of,
+    rounding_as,
     scaling_of,
 )
 from hwsim.cli.terminal import check_parent, check_writable, console, stages, write_whole
@@ -96,6 +98,9 @@ def run(
         check_folder(report)
         check_parent(report, "--report")
     loaded, dataset = open_inputs(model, data)
+    anew = weight_bits is not None or activation_bits is not None
+    machine = rounding_as(machine, accelerator, requantize, loaded.graph, anew=anew)
+    settings = replace(settings, accelerator=machine)
     command = shlex.join(["hwsim", *sys.argv[1:]])
     with stages() as stage:
         document = simulate(loaded, dataset, settings, command=command, stage=stage)

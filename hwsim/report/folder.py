@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hwsim.spec import InputError, require
 
-_FILES = frozenset({"report.html", "run.json", "layers.csv"})
+_FILES = frozenset({"report.html", "run.json", "time.json", "analysis.json", "layers.csv"})
 _FIGURES = "figures"
 _FIGURE_ENDINGS = frozenset({".svg", ".png"})
 
@@ -89,7 +89,10 @@ def _is_replaceable(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     entries = list(folder.iterdir())
-    return not entries or (all(map(_is_ours, entries)) and _is_run(folder / "run.json"))
+    return not entries or (
+        all(map(_is_ours, entries))
+        and any(_is_document(folder / name) for name in ("run.json", "time.json", "analysis.json"))
+    )
 
 
 def _is_ours(entry: Path) -> bool:
@@ -100,8 +103,8 @@ def _is_ours(entry: Path) -> bool:
     return entry.name in _FILES and entry.is_file()
 
 
-def _is_run(path: Path) -> bool:
-    """Tell whether a file is the document of a run, of any version of its schema."""
+def _is_document(path: Path) -> bool:
+    """Tell whether a file is the document of a run or of times, of any version of its schema."""
     try:
         content = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError, RecursionError):

@@ -18,7 +18,7 @@ from hwsim.report.text import (
     si,
 )
 from hwsim.report.wilson import wilson
-from hwsim.sim.document import RunDocument
+from hwsim.sim.document import RunDocument, TimedDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,12 @@ def interval_text(correct: int, n: int) -> str:
 
 def headlines(document: RunDocument) -> tuple[Headline, ...]:
     """Return the headline numbers, in the order in which they are shown."""
-    return (*_accuracy(document), *_traffic(document), *_time(document), _overflow(document))
+    return (*_accuracy(document), *time_headlines(document), _overflow(document))
+
+
+def time_headlines(document: TimedDocument) -> tuple[Headline, ...]:
+    """Return those of traffic and time."""
+    return (*_traffic(document), *_time(document))
 
 
 def _accuracy(document: RunDocument) -> tuple[Headline, Headline]:
@@ -56,7 +61,7 @@ def _accuracy(document: RunDocument) -> tuple[Headline, Headline]:
     )
 
 
-def _traffic(document: RunDocument) -> tuple[Headline, ...]:
+def _traffic(document: TimedDocument) -> tuple[Headline, ...]:
     total, machine = document.total, document.accelerator
     offered = machine.dram_bytes_per_cycle * machine.clock_hz
     return (
@@ -65,6 +70,7 @@ def _traffic(document: RunDocument) -> tuple[Headline, ...]:
             "DRAM bytes per image",
             bytes_text(total.dram_bytes.total),
             f"{percent(share(total.dram_bytes.weights, total.dram_bytes.total), 0)} weights; "
+            f"{share(total.dram_bytes.total, total.bound_bytes):.2f} times the lower bound; "
             f"{total.operations_per_byte:.1f} operations per byte",
         ),
         Headline(
@@ -76,7 +82,7 @@ def _traffic(document: RunDocument) -> tuple[Headline, ...]:
     )
 
 
-def _time(document: RunDocument) -> tuple[Headline, ...]:
+def _time(document: TimedDocument) -> tuple[Headline, ...]:
     total = document.total
     slow = 0 < total.images_per_second < total.frames_per_second
     return (

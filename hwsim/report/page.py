@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from hwsim.report import histogram
 from hwsim.report.figures import FIGURES, FigureSpec
 from hwsim.report.headline import headlines
-from hwsim.report.measures import OPERANDS, numbered, overflow_events, share
+from hwsim.report.measures import OPERANDS, energy_cell, numbered, overflow_events, share
 from hwsim.report.render import Drawing
 from hwsim.report.summary import summary, worst_sqnr
 from hwsim.report.table import shown_columns
@@ -28,13 +28,37 @@ from hwsim.report.text import (
     si,
     visible,
 )
-from hwsim.sim.document import RunDocument
+from hwsim.sim.document import RunDocument, TimedDocument
 
 _TEMPLATES = "templates"
 
 
 def render_page(document: RunDocument, drawings: Sequence[Drawing]) -> str:
     """Return the HTML of a report: one file, no scripts, nothing loaded from elsewhere."""
+    drawn = {drawing.spec.name: drawing.inline() for drawing in drawings}
+    worst = worst_sqnr(document)
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            document=document,
+            style=style_text(),
+            headlines=headlines(document),
+            summary=summary(document),
+            figures=lambda section: _figures(document, drawn, section),
+            operands=traffic_rows(document),
+            energies=energy_rows(document),
+            columns=shown_columns(),
+            layers=numbered(document),
+            overflow_events=overflow_events,
+            histogram=histogram,
+            opened=worst[0] if worst else 1,
+        )
+    )
+
+
+def page_environment() -> jinja2.Environment:
+    """Return what renders a page: everything is escaped, and nothing may be undefined."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hwsim.report", _TEMPLATES),
         autoescape=True,
@@ -54,22 +78,7 @@ def render_page(document: RunDocument, drawings: Sequence[Drawing]) -> str:
         "shorten": shorten,
         "si": si,
     }
-    drawn = {drawing.spec.name: drawing.inline() for drawing in drawings}
-    worst = worst_sqnr(document)
-    return environment.get_template("report.html.j2").render(
-        document=document,
-        # Safe: our own file, written for a style element.
-        style=Markup(_read("report.css")),
-        headlines=headlines(document),
-        summary=summary(document),
-        figures=lambda section: _figures(document, drawn, section),
-        operands=_operands(document),
-        columns=shown_columns(),
-        layers=numbered(document),
-        overflow_events=overflow_events,
-        histogram=histogram,
-        opened=worst[0] if worst else 1,
-    )
+    return environment
 
 
 def _printable(value: object) -> object:
@@ -84,12 +93,12 @@ def _nobreak(text: str) -> Markup:
 
 def _figures(
     document: RunDocument, drawn: dict[str, Markup], section: str
-) -> list[tuple[FigureSpec, str, Markup | None]]:
+) -> list[tuple[FigureSpec[RunDocument], str, Markup | None]]:
     """Return the figures of a section with caption and drawing, None where there is nothing to draw."""
     return [(spec, spec.caption(document), drawn.get(spec.name)) for spec in FIGURES if spec.section == section]
 
 
-def _operands(document: RunDocument) -> list[tuple[str, str, str, str]]:
+def traffic_rows(document: TimedDocument) -> list[tuple[str, str, str, str]]:
     """Return rows of the totals table: operand, bytes per image, share, bandwidth at the frame rate."""
     total = document.total
     sizes = [(name, part(total.dram_bytes)) for name, part in OPERANDS] + [("total", total.dram_bytes.total)]
@@ -104,5 +113,19 @@ def _operands(document: RunDocument) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _read(name: str) -> str:
-    return resources.files("hwsim.report").joinpath(_TEMPLATES, name).read_text(encoding="utf-8")
+def energy_rows(document: TimedDocument) -> list[tuple[str, list[str], str]]:
+    """Return rows of the table of energies: table, MACs, buffers, DRAM and total, source."""
+    return [
+        (
+            energy.table,
+            [energy_cell(part, energy.unit) for part in (energy.macs, energy.sram, energy.dram, energy.total)],
+            f"{energy.source}; {energy.stretched}",
+        )
+        for energy in document.total.energy
+    ]
+
+
+def style_text() -> Markup:
+    """Return the style of a page."""
+    # Safe: our own file, written for a style element.
+    return Markup(resources.files("hwsim.report").joinpath(_TEMPLATES, "report.css").read_text(encoding="utf-8"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup, escape
 
-from hwsim.report.figures import FigureSpec
+from hwsim.report.figures.spec import Document_contra, FigureSpec
 from hwsim.report.figures.style import style
-from hwsim.sim.document import RunDocument
 
 # What would differ between two runs or two machines, or says nothing: dates, versions, vocabulary links.
 _SVG_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -27,7 +27,7 @@ _REFERENCE = re.compile(r'(?<=href="#)[^"]+|(?<=url\(#)[^)]+')
 class Drawing:
     """A drawn figure: the files, and the SVG as part of a page."""
 
-    spec: FigureSpec
+    spec: FigureSpec[Any]
     svg: bytes
     png: bytes
 
@@ -44,7 +44,7 @@ class Drawing:
         return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
 
 
-def render(spec: FigureSpec, document: RunDocument) -> Drawing | None:
+def render(spec: FigureSpec[Document_contra], document: Document_contra) -> Drawing | None:
     """Draw a figure of `document`, or nothing where there is nothing to draw."""
     with style():
         figure = spec.draw(document)

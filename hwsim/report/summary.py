@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hwsim.report.measures import (
     OPERANDS,
     REGISTERS,
     Numbered,
+    NumberedTimes,
     label,
     largest,
     numbered,
+    numbered_times,
     overflow_events,
     register_events,
     share,
 )
 from hwsim.report.text import grouped, hertz_text, listing, percent, plural, rounded
-from hwsim.sim.document import Layer, RunDocument
+from hwsim.sim.document import Layer, RunDocument, TimedDocument
 
 _NAMED = 3
 """Layers that a sentence names before it becomes hard to read."""
@@ -22,7 +26,13 @@ _NAMED = 3
 
 def summary(document: RunDocument) -> tuple[str, ...]:
     """Return sentences on accuracy, traffic, time, overflow and noise; subjects that the run lacks are left out."""
-    parts = (_accuracy(document), _traffic(document), _time(document), _overflow(document), _noise(document))
+    parts = (_accuracy(document), *time_summary(document), _overflow(document), _noise(document))
+    return tuple(part for part in parts if part)
+
+
+def time_summary(document: TimedDocument) -> tuple[str, ...]:
+    """Return the sentences on traffic and time."""
+    parts = (_traffic(document), _on_chip(document), _time(document))
     return tuple(part for part in parts if part)
 
 
@@ -32,7 +42,7 @@ def worst_sqnr(document: RunDocument) -> Numbered | None:
     return min(known, key=lambda pair: pair[0])[1] if known else None
 
 
-def _names(layers: list[Numbered]) -> str:
+def _names(layers: Sequence[NumberedTimes]) -> str:
     return listing([f"{label(layer, 40)} (layer {layer[0]})" for layer in layers])
 
 
@@ -46,26 +56,38 @@ def _accuracy(document: RunDocument) -> str:
     return f"{text}, {how} the same network in float32 ({accuracy.float32.source})."
 
 
-def _traffic(document: RunDocument) -> str:
+def _traffic(document: TimedDocument) -> str:
     total = document.total.dram_bytes
     if total.total == 0:
         return "No byte crosses the DRAM interface."
     name, most = max(((name, part(total)) for name, part in OPERANDS), key=lambda pair: pair[1])
     text = f"The largest part of the DRAM traffic is {name} ({percent(share(most, total.total), 0)})"
-    top = largest(numbered(document), lambda layer: layer.dram_bytes.total, _NAMED)
+    top = largest(numbered_times(document), lambda layer: layer.dram_bytes.total, _NAMED)
     moved = share(sum(layer.dram_bytes.total for _, layer in top), total.total)
     return f"{text}; {_names(top)} {_move(top)} {percent(moved, 0)} of all bytes."
 
 
-def _move(layers: list[Numbered]) -> str:
+def _move(layers: Sequence[NumberedTimes]) -> str:
     return "moves" if len(layers) == 1 else "together move"
 
 
-def _time(document: RunDocument) -> str:
+def _on_chip(document: TimedDocument) -> str:
+    """Say which tensors stay on chip."""
+    written = [layer for layer in numbered_times(document) if layer[1].port_bytes.results]
+    spilled = [layer for layer in written if not layer[1].output_on_chip]
+    if not written:
+        return ""
+    text = f"The outputs of {len(written) - len(spilled)} of {plural(len(written), 'layer')} stay on chip"
+    inner = [layer for layer in spilled if layer[0] != len(document.layers)]
+    largest_ones = largest(inner, lambda layer: layer.dram_bytes.activations_out, _NAMED)
+    return f"{text}; the largest that do not are those of {_names(largest_ones)}." if largest_ones else f"{text}."
+
+
+def _time(document: TimedDocument) -> str:
     total = document.total
     if total.cycles == 0:
         return ""
-    top = largest(numbered(document), lambda layer: layer.cycles, _NAMED)
+    top = largest(numbered_times(document), lambda layer: layer.cycles, _NAMED)
     taken = share(sum(layer.cycles for _, layer in top), total.cycles)
     verb = "takes" if len(top) == 1 else "together take"
     waiting = sum(1 for layer in document.layers if layer.stall_cycles)

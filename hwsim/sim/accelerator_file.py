@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,11 +16,14 @@ from hwsim.spec import (
     Arithmetic,
     BiasAt,
     Dataflow,
+    Datapath,
     InputError,
+    Memory,
     Profile,
     Reduction,
     Register,
     ZeroPoints,
+    require,
 )
 
 MAX_FILE_BYTES = 1 << 20
@@ -59,10 +63,23 @@ class ReductionTable(_Table):
     zero_points: ZeroPoints = ZeroPoints.SUBTRACT
 
 
+class MemoryTable(_Table):
+    """``[memory]``: the fields of `hwsim.spec.Memory`."""
+
+    sram_bytes: Integer | None = None
+    weight_sram_bytes: Integer | None = None
+    activation_sram_bytes: Integer | None = None
+    result_sram_bytes: Integer | None = None
+    double_buffered: Truth = True
+    dram_latency_cycles: Integer = Memory().dram_latency_cycles
+    burst_bytes: Integer = Memory().burst_bytes
+    direct: Truth = False
+
+
 class CoreTable(_Table):
     """``[core]``: what `hwsim.spec.Core` has beyond the accelerator; `hwsim.sim.core_file` builds the core and checks ranges."""
 
-    dataflow: Dataflow = Dataflow.WEIGHT_STATIONARY
+    dataflow: Dataflow | None = None
     activation_bits: Integer = 8
     activation_signed: Truth = True
     weight_bits: Integer = 8
@@ -78,10 +95,11 @@ class CoreTable(_Table):
     outlier_lanes: Integer = 0
     outlier_bits: Integer = 16
     count_events: Truth = True
+    fused: tuple[str, ...] = ()
 
 
 class AcceleratorTable(_Table):
-    """A whole file: the fields of `hwsim.spec.Accelerator`, with ``[reduction]``, ``requantize`` and ``[core]``."""
+    """A whole file: the fields of `hwsim.spec.Accelerator`, with ``requantize``, ``[reduction]``, ``[memory]`` and ``[core]``."""
 
     schema_version: Literal[1] = 1
     name: str = Field(default="custom", min_length=1, max_length=100)
@@ -89,8 +107,10 @@ class AcceleratorTable(_Table):
     cols: Integer = 16
     clock_hz: Number = 200e6
     dram_bytes_per_cycle: Number = 8.0
+    dataflow: Dataflow | None = None
     requantize: Profile = Profile.TFLITE
     reduction: ReductionTable = ReductionTable()
+    memory: MemoryTable = MemoryTable()
     core: CoreTable = CoreTable()
 
 
@@ -119,12 +139,7 @@ def load_tables(name_or_path: str) -> tuple[Accelerator, CoreTable]:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InputError(f"file size must be at most {MAX_FILE_BYTES} bytes, not {path.stat().st_size}")
         table = AcceleratorTable.model_validate(tomllib.loads(path.read_text("utf-8")))
-        reduction = Reduction(**{field: getattr(table.reduction, field) for field in ReductionTable.model_fields})
-        accelerator = Accelerator(
-            table.name, table.rows, table.cols, table.clock_hz, table.dram_bytes_per_cycle,
-            Arithmetic(reduction, table.requantize),
-        )  # fmt: skip
-        return accelerator, table.core
+        return _accelerator(table), table.core
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: not a readable TOML file: {str(error).splitlines()[0]}") from None
     except RecursionError:
@@ -135,12 +150,26 @@ def load_tables(name_or_path: str) -> tuple[Accelerator, CoreTable]:
         raise InputError(f"{path}: {error}") from None
 
 
+def _accelerator(table: AcceleratorTable) -> Accelerator:
+    reduction = Reduction(**{field: getattr(table.reduction, field) for field in ReductionTable.model_fields})
+    # Files from before `dataflow` was a key of the machine say it of the core.
+    dataflow = table.dataflow or table.core.dataflow or Dataflow.WEIGHT_STATIONARY
+    require(table.core.dataflow in (None, dataflow), "core.dataflow", f"left out, or {dataflow.value} as dataflow is",
+            table.core.dataflow and table.core.dataflow.value)  # fmt: skip
+    return Accelerator(
+        table.name, table.rows, table.cols, table.clock_hz, table.dram_bytes_per_cycle,
+        Arithmetic(reduction, table.requantize), dataflow,
+        Datapath(**{field.name: getattr(table.core, field.name) for field in fields(Datapath)}),
+        Memory(**{field: getattr(table.memory, field) for field in MemoryTable.model_fields}),
+    )  # fmt: skip
+
+
 def _first_problem(error: ValidationError) -> str:
     """Put pydantic's first finding into one sentence of the house form."""
     problem = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        tables: dict[str, type[_Table]] = {"reduction": ReductionTable, "core": CoreTable}
+        tables: dict[str, type[_Table]] = {"reduction": ReductionTable, "memory": MemoryTable, "core": CoreTable}
         table = AcceleratorTable if len(problem["loc"]) == 1 else tables[str(problem["loc"][0])]
         return f"{field} is not a known key; allowed are {', '.join(table.model_fields)}"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("must be ")

@@ -6,7 +6,7 @@ from hwsim.sim.accelerator_file import CoreTable, load_tables
 from hwsim.spec import Core, Format, InputError, operand_format, require
 
 SAME_FIELDS = (
-    "dataflow", "weight_bits", "pixels", "weight_bus_bits", "activation_bus_bits", "result_bus_bits", "requantizers",
+    "weight_bits", "pixels", "weight_bus_bits", "activation_bus_bits", "result_bus_bits", "requantizers",
     "max_left_shift", "outlier_lanes", "outlier_bits", "count_events",
 )  # fmt: skip
 """Fields that `CoreTable` and `Core` share."""
@@ -25,8 +25,10 @@ def load_core(name_or_path: str) -> Core:
     """
     accelerator, table = load_tables(name_or_path)
     try:
+        require(not table.fused, "fused", "left out in hardware", ", ".join(table.fused))
         return Core(
             name=accelerator.name,
+            dataflow=accelerator.dataflow,
             rows=accelerator.rows,
             cols=accelerator.cols,
             activation=operand_format(table.activation_bits, table.activation_signed, "activation_bits"),

@@ -1,4 +1,4 @@
-"""The JSON document of a run: the contract between `hwsim run`, reports, and whatever reads the file next.
+"""The JSON document of a run: the contract between `hwsim run`, `hwsim time`, reports, and whatever reads the file next.
 
 Units are in the names; 1 MAC = 2 operations; every count is for the whole run unless the name says ``per_image``.
 Values are plain numbers and strings, so that the same run gives the same bytes.
@@ -8,27 +8,56 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from hwsim.sim.document_parts import (
+    AcceleratorInfo,
+    EnergyInfo,
+    LayerTimes,
+    ModelInfo,
+    Part,
+    PortTraffic,
+    Provenance,
+    QuantizationInfo,
+    Segment,
+    TilingInfo,
+    TotalTimes,
+    Traffic,
+)
 
-SCHEMA_VERSION: Final = 1
+__all__ = [
+    "SCHEMA_VERSION",
+    "AcceleratorInfo",
+    "Accuracy",
+    "ChannelEvents",
+    "DataInfo",
+    "EnergyInfo",
+    "Events",
+    "FirstOverflow",
+    "FloatAccuracy",
+    "Histogram",
+    "Layer",
+    "LayerTimes",
+    "ModelInfo",
+    "Overflow",
+    "Part",
+    "PortTraffic",
+    "Provenance",
+    "QuantizationInfo",
+    "ReductionInfo",
+    "RunDocument",
+    "Segment",
+    "TilingInfo",
+    "TimeDocument",
+    "TimedDocument",
+    "Total",
+    "TotalTimes",
+    "Traffic",
+]
+
+SCHEMA_VERSION: Final = 2
+"""1 had lower bounds of bytes and cycles in the fields that now hold those of a schedule."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelInfo(_Part):
-    """The network that ran."""
-
-    name: str
-    source_format: Literal["tflite", "onnx"]
-    sha256: str
-    input_shape: tuple[int, ...]
-    parameters: int
-    quantized_by: Literal["model", "hwsim"]
-
-
-class DataInfo(_Part):
+class DataInfo(Part):
     """The images or tensors that it ran on."""
 
     name: str
@@ -37,28 +66,7 @@ class DataInfo(_Part):
     sha256: str
 
 
-class QuantizationInfo(_Part):
-    """How the integers were chosen. Bits are None where layers differ."""
-
-    scheme: str
-    weight_bits: int | None
-    activation_bits: int | None
-    calibration_images: int
-
-
-class AcceleratorInfo(_Part):
-    """The machine; texts are those of `hwsim.spec`."""
-
-    name: str
-    rows: int
-    cols: int
-    clock_hz: float
-    dram_bytes_per_cycle: float
-    reduction: str
-    requantization: str
-
-
-class FloatAccuracy(_Part):
+class FloatAccuracy(Part):
     """Top-1 of the same network in float32, and where its weights come from."""
 
     top1: float
@@ -69,7 +77,7 @@ class FloatAccuracy(_Part):
     source: Literal["float model", "dequantized model"]
 
 
-class Accuracy(_Part):
+class Accuracy(Part):
     """Top-1 of the integer network, as a fraction of `n`."""
 
     top1: float
@@ -78,7 +86,7 @@ class Accuracy(_Part):
     float32: FloatAccuracy | None
 
 
-class Events(_Part):
+class Events(Part):
     """Sums that a register could not represent: above its largest value, below its smallest."""
 
     positive: int
@@ -90,7 +98,7 @@ class Events(_Part):
         return self.positive + self.negative
 
 
-class Overflow(_Part):
+class Overflow(Part):
     """Overflow events of a layer by register; a register that the reduction does not have counts 0."""
 
     tree: Events
@@ -107,7 +115,7 @@ class Overflow(_Part):
         return self.tree.total + self.psum.total + self.acc.total
 
 
-class ChannelEvents(_Part):
+class ChannelEvents(Part):
     """Overflow events of a layer by output channel; one entry per channel."""
 
     tree_positive: tuple[int, ...]
@@ -118,7 +126,7 @@ class ChannelEvents(_Part):
     acc_negative: tuple[int, ...]
 
 
-class FirstOverflow(_Part):
+class FirstOverflow(Part):
     """The first event in the order of images, then output pixels; `pixel` is row-major."""
 
     image: int
@@ -127,7 +135,7 @@ class FirstOverflow(_Part):
     register_name: Literal["tree", "psum", "acc"]
 
 
-class ReductionInfo(_Part):
+class ReductionInfo(Part):
     """What the accumulator of a layer saw."""
 
     kernel: Literal["exact", "ordered"]
@@ -153,7 +161,7 @@ class ReductionInfo(_Part):
     """`observed_safe_bits` by channel."""
 
 
-class Histogram(_Part):
+class Histogram(Part):
     """Counts of real values between equally spaced edges, and the quantized grid over them."""
 
     lo: float
@@ -169,73 +177,27 @@ class Histogram(_Part):
     n: int
 
 
-class Traffic(_Part):
-    """Bytes per image between a memory level and the array, by operand, packed at their bits."""
-
-    weights: int
-    biases: int
-    scales: int
-    activations_in: int
-    activations_out: int
-    total: int
-
-
-class Layer(_Part):
+class Layer(LayerTimes):
     """One node of the network."""
 
-    name: str
-    op: str
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    macs: int
-    weight_bits: int | None
-    activation_bits: int | None
     reduction: ReductionInfo | None
     sqnr_db: float | None
     """Signal-to-quantization-noise ratio of the output against the float network; None where not defined."""
     weights: Histogram | None
     activations: Histogram | None
     """Of the layer's output, in the float network on the observed images."""
-    dram_bytes: Traffic
-    compute_cycles: int
-    stall_cycles: int
-    cycles: int
-    utilization: float
 
 
-class Total(_Part):
-    """The network for one image, and the bandwidth that a frame rate asks for."""
+class Total(TotalTimes):
+    """The network: time for one image, overflow of the whole run."""
 
-    macs: int
-    dram_bytes: Traffic
-    compute_cycles: int
-    stall_cycles: int
-    cycles: int
-    utilization: float
-    seconds_per_image: float
-    images_per_second: float
-    operations_per_byte: float
-    peak_bytes_per_cycle: float
-    """Largest mean demand of a layer: its bytes over its cycles."""
-    frames_per_second: float
-    """The frame rate asked for."""
-    bandwidth_bytes_per_second: float
-    """DRAM bytes per second at that frame rate."""
     overflow_events: int
 
 
-class Provenance(_Part):
-    """What it takes to get the same document again."""
-
-    command: str
-    seed: int
-    versions: dict[str, str]
-
-
-class RunDocument(_Part):
+class RunDocument(Part):
     """Everything that a run found out."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     model: ModelInfo
     data: DataInfo
     quantization: QuantizationInfo
@@ -250,3 +212,25 @@ class RunDocument(_Part):
     def to_json(self) -> str:
         """The document as indented JSON text that ends in a newline."""
         return self.model_dump_json(indent=2) + "\n"
+
+
+class TimeDocument(Part):
+    """What `hwsim time` says: the time of a network on a machine, without running it."""
+
+    schema_version: Literal[2]
+    model: ModelInfo
+    quantization: QuantizationInfo
+    accelerator: AcceleratorInfo
+    time_model: str
+    layers: tuple[LayerTimes, ...]
+    total: TotalTimes
+    notes: tuple[str, ...]
+    provenance: Provenance
+
+    def to_json(self) -> str:
+        """The document as indented JSON text that ends in a newline."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+TimedDocument = RunDocument | TimeDocument
+"""What has layers with times."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.graph import Graph, Node
+from hwsim.graph import Node
 from hwsim.kernels.monitor import REGISTERS, Monitor
 from hwsim.ops.products import ProductsUnit
 from hwsim.sim.document import (
@@ -19,48 +19,44 @@ from hwsim.sim.document import (
     Overflow,
     ReductionInfo,
     Total,
-    Traffic,
 )
 from hwsim.sim.execute import Execution
 from hwsim.sim.network import Network
 from hwsim.sim.observe import Observation, weight_histogram
 from hwsim.sim.program import Program
-from hwsim.sim.timing import LayerTime, time_layer
+from hwsim.sim.time_document import layer_times, total_times
+from hwsim.sim.timing import TimedLayer
 from hwsim.spec import Accelerator, bits_for
 
 
 def describe_layers(
-    network: Network, program: Program, accelerator: Accelerator, execution: Execution, observation: Observation
-) -> tuple[Layer, ...]:
+    network: Network, program: Program, timed: Sequence[TimedLayer], accelerator: Accelerator, execution: Execution,
+    observation: Observation,
+) -> tuple[Layer, ...]:  # fmt: skip
     """Return every node of the network with its arithmetic, its noise and its time."""
     graph = network.integer
-    return tuple(_layer(node, graph, network, program, accelerator, execution, observation) for node in graph.nodes)
+    return tuple(
+        _layer(node, network, program, execution, observation, timed[index].workload.m,
+               layer_times(graph, timed[index], accelerator, index))
+        for index, node in enumerate(graph.nodes)
+    )  # fmt: skip
 
 
 def _layer(
-    node: Node, graph: Graph, network: Network, program: Program, accelerator: Accelerator, execution: Execution,
-    observation: Observation,
+    node: Node, network: Network, program: Program, execution: Execution, observation: Observation, pixels: int,
+    times: dict[str, Any],
 ) -> Layer:  # fmt: skip
-    inputs, outputs = graph.inputs_of(node), graph.outputs_of(node)
-    workload = node.op.workload(node.name, inputs, outputs, accelerator.arithmetic)
-    time = time_layer(workload, accelerator)
     unit = program.units[node.name]
     weights = None
     if isinstance(unit, ProductsUnit):
         # By the node: weights that layers share are copied under other names.
         real = next(network.real.inputs_of(other)[1] for other in network.real.nodes if other.name == node.name)
-        weights = weight_histogram(inputs[1], real.real())
+        weights = weight_histogram(network.integer.inputs_of(node)[1], real.real())
     return Layer(
-        name=node.name,
-        op=node.op.kind,
-        input_shape=inputs[0].shape[1:],
-        output_shape=outputs[0].shape[1:],
-        macs=workload.macs,
-        weight_bits=workload.weight_bits or None,
-        activation_bits=workload.activation_bits or None,
+        **times,
         reduction=_reduction(
             unit,
-            workload.m,
+            pixels,
             execution,
             execution.monitors[node.name],
             observation.monitors[node.name],
@@ -71,11 +67,6 @@ def _layer(
         sqnr_db=observation.sqnr_db.get(node.name),
         weights=weights,
         activations=observation.activations.get(node.name),
-        dram_bytes=_traffic(time),
-        compute_cycles=time.compute_cycles,
-        stall_cycles=time.stall_cycles,
-        cycles=time.cycles,
-        utilization=time.utilization,
     )
 
 
@@ -130,31 +121,9 @@ def _widths(low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> tuple[in
     return tuple(bits_for(*ends) for ends in zip(low.tolist(), high.tolist(), strict=True))
 
 
-def _traffic(time: LayerTime) -> Traffic:
-    return Traffic(**time.dram_bytes, total=time.total_bytes)
-
-
-def total_of(layers: Sequence[Layer], accelerator: Accelerator, frames_per_second: float) -> Total:
-    """Add up the layers for one image, and state the bandwidth at a frame rate."""
-    macs = sum(layer.macs for layer in layers)
-    moved = {role: sum(getattr(layer.dram_bytes, role) for layer in layers) for role in Traffic.model_fields}
-    compute = sum(layer.compute_cycles for layer in layers)
-    stalls = sum(layer.stall_cycles for layer in layers)
-    cycles = compute + stalls
+def total_of(
+    layers: Sequence[Layer], timed: Sequence[TimedLayer], accelerator: Accelerator, frames_per_second: float
+) -> Total:
+    """Add up the layers: time for one image, overflow of the run."""
     events = sum(layer.reduction.overflow.events for layer in layers if layer.reduction is not None)
-    demand = [layer.dram_bytes.total / layer.cycles for layer in layers if layer.cycles]
-    return Total(
-        macs=macs,
-        dram_bytes=Traffic(**moved),
-        compute_cycles=compute,
-        stall_cycles=stalls,
-        cycles=cycles,
-        utilization=macs / (cycles * accelerator.rows * accelerator.cols) if cycles else 0.0,
-        seconds_per_image=cycles / accelerator.clock_hz,
-        images_per_second=accelerator.clock_hz / cycles if cycles else math.inf,
-        operations_per_byte=2 * macs / moved["total"] if moved["total"] else 0.0,
-        peak_bytes_per_cycle=max(demand, default=0.0),
-        frames_per_second=frames_per_second,
-        bandwidth_bytes_per_second=moved["total"] * frames_per_second,
-        overflow_events=events,
-    )
+    return Total(**total_times(layers, timed, accelerator, frames_per_second), overflow_events=events)

@@ -16,7 +16,6 @@ from hwsim.graph import Graph, InputScaling
 from hwsim.load.catalog import LoadedModel
 from hwsim.sim.document import (
     SCHEMA_VERSION,
-    AcceleratorInfo,
     Accuracy,
     DataInfo,
     FloatAccuracy,
@@ -30,7 +29,8 @@ from hwsim.sim.layers import describe_layers, total_of
 from hwsim.sim.network import Network, prepare_network
 from hwsim.sim.observe import observe, observed_images
 from hwsim.sim.program import Program
-from hwsim.sim.timing import MODEL
+from hwsim.sim.time_document import accelerator_info
+from hwsim.sim.timing import MODEL, time_network
 from hwsim.spec import PRESETS, Accelerator, operand_format, require
 
 Stage = Callable[[str, int], Progress]
@@ -134,6 +134,8 @@ def _run(model: LoadedModel, dataset: Dataset, settings: Settings, command: str,
     real_feed = Feed(network.real, dataset, stored)
     count = min(len(dataset), settings.images or len(dataset))
     macs = total_macs(network.integer)
+    # Before the work: a machine that cannot hold a tile says so at once.
+    timed = time_network(network.integer, accelerator)
 
     execution = execute(program, feed, count, threads=settings.threads, progress=stage("integer network", count))
     float32 = None
@@ -150,17 +152,17 @@ def _run(model: LoadedModel, dataset: Dataset, settings: Settings, command: str,
         threads=settings.threads,
         progress=stage("observed images", looked),
     )
-    layers = describe_layers(network, program, accelerator, execution, observation)
+    layers = describe_layers(network, program, timed, accelerator, execution, observation)
     return RunDocument(
         schema_version=SCHEMA_VERSION,
         model=_model_info(model, network),
         data=DataInfo(name=dataset.name, split=dataset.split, n=count, sha256=dataset.digest()),
         quantization=network.info,
-        accelerator=_accelerator_info(accelerator),
+        accelerator=accelerator_info(accelerator),
         time_model=MODEL,
         accuracy=Accuracy(top1=execution.correct / count, correct=execution.correct, n=count, float32=float32),
         layers=layers,
-        total=total_of(layers, accelerator, settings.frames_per_second),
+        total=total_of(layers, timed, accelerator, settings.frames_per_second),
         notes=_notes(network, dataset),
         provenance=Provenance(command=command, seed=0, versions=_versions()),
     )
@@ -189,18 +191,6 @@ def _model_info(model: LoadedModel, network: Network) -> ModelInfo:
         input_shape=network.integer.input.shape[1:],
         parameters=sum(tensor.elements for tensor in network.integer.tensors.values() if tensor.constant),
         quantized_by=network.quantized_by,
-    )
-
-
-def _accelerator_info(accelerator: Accelerator) -> AcceleratorInfo:
-    return AcceleratorInfo(
-        name=accelerator.name,
-        rows=accelerator.rows,
-        cols=accelerator.cols,
-        clock_hz=accelerator.clock_hz,
-        dram_bytes_per_cycle=accelerator.dram_bytes_per_cycle,
-        reduction=str(accelerator.arithmetic.reduction),
-        requantization=accelerator.arithmetic.profile.value,
     )
 
 

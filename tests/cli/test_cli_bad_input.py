@@ -274,7 +274,7 @@ def test_places_that_cannot_be_written(options: tuple[str, ...], message: str, h
 
 
 def test_report_of_something_else(hwsim: Command) -> None:
-    (hwsim.folder / "a.json").write_text('{"schema_version": 1}')
+    (hwsim.folder / "a.json").write_text('{"schema_version": 2}')
     (hwsim.folder / "b.json").write_bytes(bytes(range(256)))
     assert hwsim.refused("report", "a.json", "-o", "r").startswith("a.json: not a document of hwsim run: model: ")
     assert hwsim.refused("report", "b.json", "-o", "r").startswith(
@@ -287,14 +287,14 @@ def test_report_of_something_else(hwsim: Command) -> None:
 def test_report_of_another_version_and_into_a_foreign_folder(hwsim: Command) -> None:
     assert hwsim("run", "digits_cnn", *QUICK, "--json", "run.json").code == 0
     text = (hwsim.folder / "run.json").read_text()
-    (hwsim.folder / "old.json").write_text(text.replace('"schema_version": 1', '"schema_version": 99'))
+    (hwsim.folder / "old.json").write_text(text.replace('"schema_version": 2', '"schema_version": 99'))
     assert hwsim.refused("report", "old.json", "-o", "r").startswith(
         "old.json: not a document of hwsim run: schema_version"
     )
     (hwsim.folder / "home").mkdir()
     (hwsim.folder / "home" / "thesis.tex").write_text("mine")
     assert hwsim.refused("report", "run.json", "-o", "home").startswith("report folder must be empty or an earlier")
-    assert RunDocument.model_validate_json(text).schema_version == 1
+    assert RunDocument.model_validate_json(text).schema_version == 2
 
 
 def test_bench_needs_an_integer_tflite_model(hwsim: Command) -> None:

@@ -18,7 +18,7 @@ from hwsim.sim.document import RunDocument
 def test_help_lists_the_commands(hwsim: Command) -> None:
     answer = hwsim("--help")
     assert answer.code == 0
-    for command in ("run", "inspect", "report", "models", "data"):
+    for command in ("run", "time", "inspect", "report", "models", "data"):
         assert command in answer.out
 
 

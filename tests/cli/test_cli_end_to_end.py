@@ -43,7 +43,7 @@ def test_a_default_run_writes_a_document_and_a_report_and_the_same_bytes_again(t
     assert snapshots[0] == snapshots[1]
     text = (tmp_path / "run.json").read_text()
     document = RunDocument.model_validate_json(text)
-    assert document.schema_version == 1
+    assert document.schema_version == 2
     assert document.data.n == document.accuracy.n == 359
     assert document.provenance.command == "hwsim run digits_cnn --json run.json --report report"
     assert (tmp_path / "report" / "run.json").read_text() == text

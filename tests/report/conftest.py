@@ -12,6 +12,7 @@ from hwsim.sim.document import (
     AcceleratorInfo,
     Accuracy,
     DataInfo,
+    EnergyInfo,
     Events,
     FirstOverflow,
     FloatAccuracy,
@@ -19,10 +20,13 @@ from hwsim.sim.document import (
     Layer,
     ModelInfo,
     Overflow,
+    PortTraffic,
     Provenance,
     QuantizationInfo,
     ReductionInfo,
     RunDocument,
+    Segment,
+    TilingInfo,
     Total,
     Traffic,
 )
@@ -75,6 +79,20 @@ def _reduction(index: int, events: int) -> ReductionInfo:
     )
 
 
+def _ports(inputs: int, results: int) -> PortTraffic:
+    return PortTraffic(weights=inputs, activations=2 * inputs, outliers=0, results=results, total=3 * inputs + results)
+
+
+def _timeline(compute: int, stall: int, read: int, write: int) -> tuple[Segment, ...]:
+    """A load that nothing overlaps, where the layer stalls, and the rest of its time."""
+    load = Segment(cycles=stall, compute_cycles=0, dram_cycles=stall, read_bytes=read // 2, write_bytes=0)
+    rest = Segment(
+        cycles=compute, compute_cycles=compute, dram_cycles=compute // 2, read_bytes=read - (read // 2 if stall else 0),
+        write_bytes=write,
+    )  # fmt: skip
+    return (load, rest) if stall else (rest,)
+
+
 def layer(index: int = 1, **changes: Any) -> Layer:
     """A convolution that depends on `index` alone, with `changes` to its fields."""
     size = max(2, 32 >> (index // 6))
@@ -106,7 +124,20 @@ def layer(index: int = 1, **changes: Any) -> Layer:
         "compute_cycles": compute,
         "stall_cycles": stall,
         "cycles": compute + stall,
+        "least_cycles": macs // (_ROWS * _COLS),
         "utilization": macs / ((compute + stall) * _ROWS * _COLS),
+        "port_bytes": _ports(total, size * size * channels),
+        "bound_bytes": total - 8 * channels,
+        "bound_term": "compulsory",
+        "dram_bytes_per_second": total / (compute + stall) * _CLOCK_HZ,
+        "peak_bytes_per_cycle": total / compute,
+        "input_on_chip": index % 2 == 0,
+        "output_on_chip": index % 3 == 0,
+        "placement": f"on chip: {total} of 262144 bytes hold tensors" if index % 3 == 0 else "DRAM: it is too large",
+        "tiling": TilingInfo(
+            order="weights", height=size, width=size, channels=channels, products=9 * channels, tiles=3
+        ),
+        "timeline": _timeline(compute, stall, total - traffic["activations_out"], traffic["activations_out"]),
     }
     return Layer(**(fields | changes))
 
@@ -129,7 +160,16 @@ def bare_layer(**changes: Any) -> Layer:
         "compute_cycles": 0,
         "stall_cycles": 0,
         "cycles": 0,
+        "least_cycles": 0,
         "utilization": 0.0,
+        "port_bytes": _ports(0, 0),
+        "bound_bytes": 0,
+        "dram_bytes_per_second": 0.0,
+        "peak_bytes_per_cycle": 0.0,
+        "output_on_chip": False,
+        "placement": "nothing moves",
+        "tiling": None,
+        "timeline": (),
     }
     return layer(**(empty | changes))
 
@@ -148,6 +188,35 @@ def _total(layers: tuple[Layer, ...]) -> Total:
     return Total(
         macs=macs,
         dram_bytes=traffic,
+        port_bytes=PortTraffic(
+            **{name: sum(getattr(item.port_bytes, name) for item in layers) for name in PortTraffic.model_fields}
+        ),
+        bound_bytes=sum(item.bound_bytes for item in layers),
+        least_cycles=sum(item.least_cycles for item in layers),
+        energy=(
+            EnergyInfo(
+                table="one",
+                unit="pJ",
+                source="a paper",
+                stretched="nothing",
+                macs=1e6,
+                sram=2e6,
+                dram=3e6,
+                total=6e6,
+                leakage=None,
+            ),
+            EnergyInfo(
+                table="two",
+                unit="MACs",
+                source="another",
+                stretched="memories",
+                macs=None,
+                sram=2e3,
+                dram=None,
+                total=None,
+                leakage=1.0,
+            ),
+        ),
         compute_cycles=sum(item.compute_cycles for item in layers),
         stall_cycles=sum(item.stall_cycles for item in layers),
         cycles=cycles,
@@ -167,7 +236,7 @@ def document(layers: tuple[Layer, ...] | int = 7, **changes: Any) -> RunDocument
     if isinstance(layers, int):
         layers = tuple(layer(index) for index in range(1, layers + 1))
     fields: dict[str, Any] = {
-        "schema_version": 1,
+        "schema_version": 2,
         "model": ModelInfo(
             name="resnet8_cifar10",
             source_format="tflite",
@@ -184,6 +253,11 @@ def document(layers: tuple[Layer, ...] | int = 7, **changes: Any) -> RunDocument
             name="edge-16x16",
             rows=_ROWS,
             cols=_COLS,
+            lanes=1,
+            multipliers=_ROWS * _COLS,
+            dataflow="weight_stationary",
+            memory="262144 bytes of SRAM, double buffered; DRAM latency 32 cycles, bursts of 32 bytes",
+            not_built="",
             clock_hz=_CLOCK_HZ,
             dram_bytes_per_cycle=_BYTES_PER_CYCLE,
             reduction="acc 16-bit saturate, bias at start, zero points subtract",

@@ -123,7 +123,7 @@ def test_sections_stand_in_their_order(tmp_path: Path, make_document: Callable[.
 
 def test_every_drawing_has_a_text_for_readers(tmp_path: Path, make_document: Callable[..., RunDocument]) -> None:
     page = _page(make_document(5), tmp_path)
-    assert len(page.drawings) == 7 + 2 * 5
+    assert len(page.drawings) == 8 + 2 * 5
     assert all(drawing["role"] == "img" and drawing["aria-label"] for drawing in page.drawings)
 
 
@@ -138,7 +138,7 @@ def test_names_from_files_are_text(
     page = _page(make_document(layers, model=model, notes=(attack,), time_model=attack), tmp_path)
     assert "script" not in page.tags
     assert all("onload" not in drawing for drawing in page.drawings)
-    assert len(page.drawings) == 7 + 2
+    assert len(page.drawings) == 8 + 2
     assert page.texts.count(attack) >= 2
 
 

@@ -103,7 +103,7 @@ def _plain(graph: Graph, node: Node, values: dict[str, Array], arithmetic: Arith
         return np.array(
             [
                 [
-                    oracle.mean(column, scales[0] / scales[1], zeros, form.lo, form.hi, arithmetic.profile)
+                    oracle.mean(column, scales, zeros, form.lo, form.hi, arithmetic.profile)
                     for column in image.T.tolist()
                 ]
                 for image in rows

@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 from hwsim.sim.accelerator_file import MAX_FILE_BYTES, load_accelerator
-from hwsim.spec import PRESETS, Accelerator, Arithmetic, BiasAt, InputError, Profile, Reduction, Register, ZeroPoints
+from hwsim.spec import (
+    PRESETS,
+    Accelerator,
+    Arithmetic,
+    BiasAt,
+    Dataflow,
+    InputError,
+    Memory,
+    Profile,
+    Reduction,
+    Register,
+    ZeroPoints,
+)
 
 GOOD = """
 schema_version = 1
@@ -16,7 +28,16 @@ rows = 32
 cols = 8
 clock_hz = 500_000_000
 dram_bytes_per_cycle = 2.5
+dataflow = "input_stationary"
 requantize = "ort-float32"
+
+[memory]
+weight_sram_bytes = 1000
+activation_sram_bytes = 2000
+result_sram_bytes = 3000
+double_buffered = false
+dram_latency_cycles = 7
+burst_bytes = 48
 
 [reduction]
 acc = "24:saturate"
@@ -36,7 +57,10 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     reduction = Reduction(
         parse("24:saturate"), 4, parse("20:wrap"), 16, parse("18:saturate"), BiasAt.END, ZeroPoints.FOLD
     )
-    expected = Accelerator("column", 32, 8, 5e8, 2.5, Arithmetic(reduction, Profile.ORT_FLOAT32))
+    expected = Accelerator(
+        "column", 32, 8, 5e8, 2.5, Arithmetic(reduction, Profile.ORT_FLOAT32), Dataflow.INPUT_STATIONARY,
+        memory=Memory(None, 1000, 2000, 3000, double_buffered=False, dram_latency_cycles=7, burst_bytes=48),
+    )  # fmt: skip
     assert load_accelerator(str(path)) == expected
 
 
@@ -54,7 +78,30 @@ BAD: dict[str, tuple[str | bytes, str]] = {
         "[reduction]\nwidth = 4",
         "reduction.width is not a known key; allowed are acc,",
     ),
-    "an unknown table": ("[memory]\nsize = 4", "memory is not a known key"),
+    "an unknown table": ("[cache]\nsize = 4", "cache is not a known key"),
+    "an unknown key of the memory": ("[memory]\nsize = 4", "memory.size is not a known key; allowed are sram_bytes, "),
+    "no buffer": ("[memory]\nsram_bytes = 0", "sram_bytes must be an integer from 1 to 2**40, not 0"),
+    "two kinds of buffers": (
+        "[memory]\nsram_bytes = 4\nresult_sram_bytes = 4",
+        "SRAM sizes must be either sram_bytes, or weight_sram_bytes, activation_sram_bytes and result_sram_bytes, not",
+    ),
+    "a missing buffer": (
+        "[memory]\nresult_sram_bytes = 4",
+        "SRAM sizes must be either sram_bytes, or weight_sram_bytes, activation_sram_bytes and result_sram_bytes, not",
+    ),
+    "a negative latency": (
+        "[memory]\ndram_latency_cycles = -1",
+        "dram_latency_cycles must be an integer from 0 to 1000000, not -1",
+    ),
+    "no burst": ("[memory]\nburst_bytes = 0", "burst_bytes must be an integer from 1 to 4096, not 0"),
+    "a number for double buffering": (
+        "[memory]\ndouble_buffered = 1",
+        "memory.double_buffered must be a valid boolean, not 1",
+    ),
+    "an unknown dataflow": (
+        'dataflow = "row_stationary"',
+        "dataflow must be 'weight_stationary', 'output_stationary' or 'input_stationary', not 'row_stationary'",
+    ),
     "a text for a number": ('rows = "16"', "rows must be a valid integer, not '16'"),
     "a truth value for a number": ("rows = true", "rows must be a valid integer, not True"),
     "a fraction for an integer": ("cols = 16.0", "cols must be a valid integer, not 16.0"),

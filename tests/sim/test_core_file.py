@@ -15,6 +15,7 @@ from hwsim.spec import (
     Arithmetic,
     Core,
     Dataflow,
+    Datapath,
     Format,
     InputError,
     Profile,
@@ -64,8 +65,9 @@ def test_every_key_arrives(tmp_path: Path) -> None:
         "edge 4", Dataflow.WEIGHT_STATIONARY, 4, 6, Format(7, signed=False), 5, arithmetic, Format(4, signed=False), 100,
         40, 56, 16, 3, 0, 2, 11, count_events=False,
     )  # fmt: skip
-    # The table is for hardware alone.
-    assert load_accelerator(path) == Accelerator("edge 4", 4, 6, arithmetic=arithmetic)
+    # What time depends on is the machine's.
+    datapath = Datapath(100, 40, 56, 16, 3, 2, 11)
+    assert load_accelerator(path) == Accelerator("edge 4", 4, 6, arithmetic=arithmetic, datapath=datapath)
 
 
 def test_without_a_table_a_core_has_the_defaults(tmp_path: Path) -> None:
@@ -77,6 +79,19 @@ def test_without_a_table_a_core_has_the_defaults(tmp_path: Path) -> None:
 def test_accumulators_may_leave_as_they_are(tmp_path: Path) -> None:
     core = load_core(write(tmp_path, '[core]\nraw = true\ndataflow = "output_stationary"'))
     assert (core.output, core.dataflow) == (None, Dataflow.OUTPUT_STATIONARY)
+
+
+def test_the_dataflow_is_said_once(tmp_path: Path) -> None:
+    """Of the machine, or (as older files do) of its core; twice only if it is the same."""
+    machine, core = 'dataflow = "output_stationary"\n', '[core]\ndataflow = "output_stationary"'
+    for text in (machine, core, machine + core):
+        path = write(tmp_path, text)
+        assert load_accelerator(path).dataflow is load_core(path).dataflow is Dataflow.OUTPUT_STATIONARY
+    path = write(tmp_path, 'dataflow = "weight_stationary"\n' + core)
+    with pytest.raises(InputError) as error:
+        load_accelerator(path)
+    expected = "core.dataflow must be left out, or weight_stationary as dataflow is, not output_stationary"
+    assert str(error.value) == f"{path}: {expected}"
 
 
 def test_presets_are_cores_where_they_are_small_enough() -> None:
@@ -108,7 +123,17 @@ BAD_TABLES: dict[str, tuple[str, str]] = {
     "a number for a truth value": ("raw = 1", "core.raw must be a valid boolean, not 1"),
     "a text for a truth value": ('count_events = "yes"', "core.count_events must be a valid boolean, not 'yes'"),
     "an unknown dataflow": (
-        'dataflow = "input_stationary"', "core.dataflow must be 'weight_stationary' or 'output_stationary', not ",
+        'dataflow = "row_stationary"',
+        "core.dataflow must be 'weight_stationary', 'output_stationary' or 'input_stationary', not ",
+    ),
+    "an operator that no port has": (
+        'fused = ["softmax"]', "fused must be operators of add, mul, rectify, lookup, table, not softmax",
+    ),
+    "requantized after an add of accumulators": ('fused = ["add"]\nraw = true', "fused must be left out where raw is true, not add"),
+    "one pixel": ("pixels = 1", "pixels must be an integer from 2 to 65536, not 1"),
+    "requantizers that do not divide": ("requantizers = 3", "requantizers must be a divisor of cols (16), not 3"),
+    "outliers in the wrong array": (
+        'dataflow = "output_stationary"\noutlier_lanes = 1', "outlier_lanes must be 0 in an output_stationary array, not 1",
     ),
 }  # fmt: skip
 
@@ -118,13 +143,12 @@ BAD_CORES: dict[str, tuple[str, str]] = {
     "no output": ("[core]\noutput_bits = 0", "output_bits must be an integer from 2 to 16, not 0"),
     "raw and requantized": ("[core]\nraw = true\noutput_bits = 8", "output_bits must be left out where raw is true, not 8"),
     "raw and signed": ("[core]\nraw = true\noutput_signed = true", "output_signed must be left out where raw is true, not"),
-    "one pixel": ("[core]\npixels = 1", "pixels must be an integer from 2 to 65536, not 1"),
-    "an odd bus": ("[core]\nweight_bus_bits = 12", "weight_bus_bits must be a multiple of 8 and of the element's 8 bits, "),
-    "requantizers that do not divide": ("[core]\nrequantizers = 3", "requantizers must be a divisor of cols (16), not 3"),
-    "outliers in the wrong array": (
-        '[core]\ndataflow = "output_stationary"\noutlier_lanes = 1',
-        "outlier_lanes must be 0 in an output_stationary array, not 1",
+    "a dataflow without hardware": (
+        'dataflow = "input_stationary"',
+        "dataflow must be weight_stationary or output_stationary in hardware, not input_stationary",
     ),
+    "an add without hardware": ('[core]\nfused = ["add"]', "fused must be left out in hardware, not add"),
+    "an odd bus": ("[core]\nweight_bus_bits = 12", "weight_bus_bits must be a multiple of 8 and of the element's 8 bits, "),
     "a chain that is not the rows": (
         '[reduction]\nchain = 4\npsum = "24:wrap"', "chain must be left out, or rows (16) in a weight_stationary array, not 4",
     ),

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hwsim.dataflow import plan_gemm, predict_plan
 from hwsim.load import load_model
 from hwsim.sim import Program
 from hwsim.sim.document import Layer, RunDocument
 from hwsim.sim.run import Settings, run, total_macs
-from hwsim.spec import PRESETS, InputError, Profile
+from hwsim.spec import PRESETS, Core, InputError, Profile
 from sim.digits_runs import arithmetic, digits, feed, network
 
 MODEL = load_model("digits_cnn")
@@ -55,38 +56,49 @@ def test_json_comes_back_as_the_same_document(document: RunDocument, saturated: 
         json.loads(text, parse_constant=pytest.fail)
 
 
+def cycles(m: int, k: int, n: int) -> int:
+    """Of a GEMM on the core of the default machine, as its RTL counts them."""
+    return predict_plan(plan_gemm(Core(rows=16, cols=16, weight_bits=4), m, k, n)).cycles
+
+
 def test_a_convolution_moves_the_bytes_of_hand_arithmetic(document: RunDocument) -> None:
     """conv2: 3 x 3 x 16 -> 32 on 8 x 8, stride 1, padded; weights of 4 bits, activations of 8, an accumulator of 32.
 
-    weights 3 * 3 * 16 * 32 = 4608 at 4 bits = 2304 B; 32 biases of 32 bits = 128 B; 32 scales of 32 + 8 bits = 160 B;
-    in 8 * 8 * 16 = 1024 B; out 8 * 8 * 32 = 2048 B: 5664 B. 8 * 8 * 32 * 144 = 294,912 MACs; 256 multipliers take 1152
-    cycles, in which 8 B per cycle move 9216 B: no stall, and every multiplier is busy.
+    weights 3 * 3 * 16 * 32 = 4608 at 4 bits = 2304 B; 32 biases of 32 bits = 128 B; 32 scales of 32 + 8 bits = 160 B; 2592 B,
+    81 bursts. Activations, 1024 B in and 2048 B out, stay on chip. 8 * 8 * 32 * 144 = 294,912 MACs in one tile: it waits for
+    its weights, 32 + 2592 / 8 = 356 cycles.
     """
     conv2 = layer(document, "conv2_conv")
     assert conv2.dram_bytes.model_dump() == {
-        "weights": 2304, "biases": 128, "scales": 160, "activations_in": 1024, "activations_out": 2048, "total": 5664,
+        "weights": 2304, "biases": 128, "scales": 160, "activations_in": 0, "activations_out": 0, "total": 2592,
     }  # fmt: skip
     assert (conv2.weight_bits, conv2.activation_bits, conv2.macs) == (4, 8, 294_912)
     assert (conv2.input_shape, conv2.output_shape) == ((8, 8, 16), (8, 8, 32))
-    assert (conv2.compute_cycles, conv2.stall_cycles, conv2.cycles, conv2.utilization) == (1152, 0, 1152, 1.0)
+    assert (conv2.input_on_chip, conv2.output_on_chip) == (True, True)
+    assert conv2.placement == "on chip: 3072 of 262144 bytes hold tensors"
+    assert (conv2.compute_cycles, conv2.stall_cycles) == (cycles(64, 144, 32), 356)
+    assert conv2.bound_bytes == conv2.dram_bytes.total
+    assert conv2.tiling is not None
+    assert (conv2.tiling.height, conv2.tiling.width, conv2.tiling.channels, conv2.tiling.tiles) == (8, 8, 32, 1)
 
 
 def test_a_matrix_product_waits_for_its_weights(document: RunDocument) -> None:
-    """logits: 128 -> 10. 1280 weights at 4 bits = 640 B, 10 biases 40 B, 10 scales 50 B, in 128 B, out 10 B: 868 B.
+    """logits: 128 -> 10. 1280 weights at 4 bits = 640 B, 10 biases 40 B, 10 scales 50 B: 730 B; out 10 B.
 
-    1280 MACs on 256 multipliers are 5 cycles; 868 B at 8 B per cycle are 108.5, so 109 cycles, 104 of them waiting.
+    Weights come in 4 parts of 32 products: 160 B each, and the first 250 B with the constants, so 256: 736 B in bursts of
+    32. The array waits for the first, 32 + 256 / 8 = 64 cycles, and for the last store, 32 + 32 / 8 = 36.
     """
     logits = layer(document, "logits")
-    assert logits.dram_bytes.total == 868
-    assert (logits.compute_cycles, logits.stall_cycles, logits.cycles) == (5, 104, 109)
-    assert logits.utilization == 1280 / (109 * 256)
+    assert (logits.dram_bytes.weights, logits.dram_bytes.total) == (736 - 90, 768)
+    assert (logits.compute_cycles, logits.stall_cycles) == (cycles(1, 128, 10), 64 + 36)
+    assert logits.utilization == 1280 / (logits.cycles * 256)
 
 
 def test_a_pool_moves_its_activations_only(document: RunDocument) -> None:
-    """pool1: 8 x 8 x 32 bytes in, 4 x 4 x 32 out; 512 results on 16 columns take 32 cycles, 2560 B at 8 take 320."""
+    """pool1: 8 x 8 x 32 bytes in, 4 x 4 x 32 out, both on chip; 2048 elements on 16 columns take 128 cycles."""
     pool = layer(document, "pool1")
-    assert (pool.dram_bytes.activations_in, pool.dram_bytes.activations_out, pool.dram_bytes.total) == (2048, 512, 2560)
-    assert (pool.macs, pool.compute_cycles, pool.stall_cycles) == (0, 32, 288)
+    assert (pool.port_bytes.activations, pool.port_bytes.results, pool.dram_bytes.total) == (2048, 512, 0)
+    assert (pool.macs, pool.compute_cycles, pool.stall_cycles) == (0, 128, 0)
     assert pool.reduction is None and pool.weights is None and pool.weight_bits is None
 
 
@@ -94,7 +106,7 @@ def test_a_pool_moves_its_activations_only(document: RunDocument) -> None:
 def test_totals_are_the_sums_of_the_layers(which: str, request: pytest.FixtureRequest) -> None:
     document: RunDocument = request.getfixturevalue(which)
     total, layers, machine = document.total, document.layers, document.accelerator
-    for field in ("macs", "compute_cycles", "stall_cycles", "cycles"):
+    for field in ("macs", "compute_cycles", "stall_cycles", "cycles", "least_cycles", "bound_bytes"):
         assert getattr(total, field) == sum(getattr(layer, field) for layer in layers)
     for role, moved in total.dram_bytes.model_dump().items():
         assert moved == sum(getattr(layer.dram_bytes, role) for layer in layers)
@@ -102,7 +114,7 @@ def test_totals_are_the_sums_of_the_layers(which: str, request: pytest.FixtureRe
         assert part.cycles == part.compute_cycles + part.stall_cycles
         moved = part.dram_bytes.model_dump()
         assert moved.pop("total") == sum(moved.values())
-        assert part.utilization == part.macs / (part.cycles * machine.rows * machine.cols)
+        assert part.utilization == part.macs / (part.cycles * machine.multipliers)
     assert total.seconds_per_image == total.cycles / machine.clock_hz
     assert total.images_per_second == pytest.approx(1 / total.seconds_per_image)
     assert total.operations_per_byte == 2 * total.macs / total.dram_bytes.total

@@ -3,19 +3,33 @@
 from hwsim.report.figures.accumulator import ACCUMULATOR_BITS, OVERFLOW_EVENTS
 from hwsim.report.figures.accuracy import ACCURACY
 from hwsim.report.figures.cycles import CYCLES
+from hwsim.report.figures.headroom import HEADROOM, HEADROOM_WIDTHS
+from hwsim.report.figures.headroom_channels import HEADROOM_CHANNELS, OVERFLOW_PLACES
 from hwsim.report.figures.roofline import ROOFLINE
 from hwsim.report.figures.spec import FigureSpec
 from hwsim.report.figures.sqnr import SQNR
+from hwsim.report.figures.timeline import TIMELINE
 from hwsim.report.figures.traffic import TRAFFIC
+from hwsim.sim.analyze_document import AnalysisDocument
+from hwsim.sim.document import RunDocument, TimedDocument
 
-FIGURES: tuple[FigureSpec, ...] = (
+TIME_FIGURES: tuple[FigureSpec[TimedDocument], ...] = (TRAFFIC, CYCLES, TIMELINE, ROOFLINE)
+"""Those of times, which `hwsim time` draws by themselves."""
+
+FIGURES: tuple[FigureSpec[RunDocument], ...] = (
     ACCURACY,
-    TRAFFIC,
-    CYCLES,
-    ROOFLINE,
+    *TIME_FIGURES,
     ACCUMULATOR_BITS,
     OVERFLOW_EVENTS,
     SQNR,
 )
 
-__all__ = ["FIGURES", "FigureSpec"]
+ANALYSIS_FIGURES: tuple[FigureSpec[AnalysisDocument], ...] = (
+    HEADROOM_WIDTHS,
+    HEADROOM,
+    HEADROOM_CHANNELS,
+    OVERFLOW_PLACES,
+)
+"""Those of `hwsim analyze`."""
+
+__all__ = ["ANALYSIS_FIGURES", "FIGURES", "TIME_FIGURES", "FigureSpec"]

@@ -140,7 +140,7 @@ def _draw_events(document: RunDocument) -> Figure | None:
     return figure
 
 
-ACCUMULATOR_BITS = FigureSpec(
+ACCUMULATOR_BITS = FigureSpec[RunDocument](
     name="accumulator_bits",
     section="accumulators",
     title="Accumulator bits: built, proven safe, observed safe",
@@ -150,7 +150,7 @@ ACCUMULATOR_BITS = FigureSpec(
     draw=_draw_widths,
 )
 
-OVERFLOW_EVENTS = FigureSpec(
+OVERFLOW_EVENTS = FigureSpec[RunDocument](
     name="overflow_events",
     section="accumulators",
     title="Overflow events",

@@ -48,7 +48,7 @@ def _draw(document: RunDocument) -> Figure | None:
     return figure
 
 
-ACCURACY = FigureSpec(
+ACCURACY = FigureSpec[RunDocument](
     name="accuracy",
     section="accuracy",
     title="Top-1 accuracy, float32 and integer",

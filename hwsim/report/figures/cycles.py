@@ -14,29 +14,30 @@ from hwsim.report.figures.style import (
     layer_axes,
     legend_above,
     rows_note,
-    rows_to_draw,
+    times_to_draw,
 )
-from hwsim.report.measures import Numbered
-from hwsim.sim.document import RunDocument
+from hwsim.report.measures import NumberedTimes
+from hwsim.report.text import grouped
+from hwsim.sim.document import TimedDocument
 
 
-def _rows(document: RunDocument) -> list[Numbered]:
-    return rows_to_draw(document, lambda layer: layer.cycles)
+def _rows(document: TimedDocument) -> list[NumberedTimes]:
+    return times_to_draw(document, lambda layer: layer.cycles)
 
 
-def _caption(document: RunDocument) -> str:
+def _caption(document: TimedDocument) -> str:
     rows = _rows(document)
     if not rows:
         return "No layer takes a cycle."
     machine = document.accelerator
     return (
         "Left: cycles for one image; a stall is a cycle in which the array waits for DRAM. Right: utilization, the "
-        f"share of {machine.rows} × {machine.cols} multipliers times cycles that did a MAC of the layer."
+        f"share of {grouped(machine.multipliers)} multipliers times cycles that did a MAC of the layer."
         + rows_note(rows, document, "take no cycles")
     )
 
 
-def _draw(document: RunDocument) -> Figure | None:
+def _draw(document: TimedDocument) -> Figure | None:
     rows = _rows(document)
     if not rows:
         return None
@@ -61,7 +62,7 @@ def _draw(document: RunDocument) -> Figure | None:
     return figure
 
 
-CYCLES = FigureSpec(
+CYCLES = FigureSpec[TimedDocument](
     name="cycles",
     section="cycles",
     title="Cycles and utilization per layer",

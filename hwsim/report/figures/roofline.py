@@ -8,31 +8,36 @@ from matplotlib.figure import Figure
 
 from hwsim.report.figures.spec import FigureSpec
 from hwsim.report.figures.style import BLUE, INK, ORANGE, logarithmic, new_figure
-from hwsim.report.measures import Numbered, label, largest, numbered
+from hwsim.report.measures import NumberedTimes, label, largest, numbered_times
 from hwsim.report.text import listing, si
-from hwsim.sim.document import Layer, RunDocument
+from hwsim.sim.document import LayerTimes, TimedDocument
 
 _LABELLED = 5
+_WAITING = 0.1
+"""Of a layer's cycles; the first load and the last store make almost every layer wait a little."""
+_BUSY = f"waits for DRAM below {_WAITING:.0%} of its time"
 _TOUCHING = 0.06
 """Share of the axes between centres within which two labels would collide."""
 
 
-def _rows(document: RunDocument) -> list[Numbered]:
-    return [layer for layer in numbered(document) if layer[1].macs and layer[1].dram_bytes.total and layer[1].cycles]
+def _rows(document: TimedDocument) -> list[NumberedTimes]:
+    return [
+        layer for layer in numbered_times(document) if layer[1].macs and layer[1].dram_bytes.total and layer[1].cycles
+    ]
 
 
-def _roofs(document: RunDocument) -> tuple[float, float]:
+def _roofs(document: TimedDocument) -> tuple[float, float]:
     """Return operations per second of a full array, and bytes per second of the interface."""
     machine = document.accelerator
-    return 2.0 * machine.rows * machine.cols * machine.clock_hz, machine.dram_bytes_per_cycle * machine.clock_hz
+    return 2.0 * machine.multipliers * machine.clock_hz, machine.dram_bytes_per_cycle * machine.clock_hz
 
 
-def _point(layer: Layer, clock_hz: float) -> tuple[float, float]:
+def _point(layer: LayerTimes, clock_hz: float) -> tuple[float, float]:
     operations = 2.0 * layer.macs
     return operations / layer.dram_bytes.total, operations * clock_hz / layer.cycles
 
 
-def _caption(document: RunDocument) -> str:
+def _caption(document: TimedDocument) -> str:
     rows = _rows(document)
     if not rows:
         return "No layer both multiplies and moves bytes, so there is no point to draw."
@@ -42,26 +47,26 @@ def _caption(document: RunDocument) -> str:
         "Each point is a layer; its area grows with its cycles. No point can be above the roofs: "
         f"{si(compute, 'OP/s')} of arithmetic and {si(memory, 'B/s')} of DRAM, which meet at "
         f"{compute / memory:.3g} operations per byte (1 MAC = 2 operations). "
-        "A point far below both loses cycles to fill, drain or idle multipliers. "
+        "A point far below both loses cycles to fill, drain, idle multipliers, or to loads and stores that nothing overlaps. "
         f"Numbered: {listing([f'{layer[0]} {label(layer)}' for layer in slowest])}."
     )
 
 
-def _draw(document: RunDocument) -> Figure | None:
+def _draw(document: TimedDocument) -> Figure | None:
     rows = _rows(document)
     if not rows:
         return None
     compute, memory = _roofs(document)
     points = np.array([_point(layer, document.accelerator.clock_hz) for _, layer in rows])
     areas = 14 + 130 * np.array([layer.cycles for _, layer in rows]) / max(layer.cycles for _, layer in rows)
-    stalled = np.array([layer.stall_cycles > 0 for _, layer in rows])
+    stalled = np.array([layer.stall_cycles > _WAITING * layer.cycles for _, layer in rows])
     figure = new_figure(3.5)
     axes = figure.add_subplot()
     low = min(points[:, 0].min(), compute / memory) / 3
     high = max(points[:, 0].max(), compute / memory) * 4
     span = np.geomspace(low, high, 200)
     axes.plot(span, np.minimum(compute, memory * span), color=INK, linewidth=1.4)
-    for mask, colour, marker, name in ((~stalled, BLUE, "o", "never stalls"), (stalled, ORANGE, "s", "stalls on DRAM")):
+    for mask, colour, marker, name in ((~stalled, BLUE, "o", _BUSY), (stalled, ORANGE, "s", "waits for DRAM")):
         if mask.any():
             axes.scatter(
                 points[mask, 0],
@@ -89,7 +94,7 @@ def _draw(document: RunDocument) -> Figure | None:
     return figure
 
 
-def _number_slowest(axes: Axes, rows: list[Numbered], clock_hz: float) -> None:
+def _number_slowest(axes: Axes, rows: list[NumberedTimes], clock_hz: float) -> None:
     """Put the numbers of the slowest layers beside their points; points that touch share one label."""
     labels: list[tuple[tuple[float, float], str]] = []
     for number, layer in largest(rows, lambda layer: layer.cycles, _LABELLED):
@@ -109,7 +114,7 @@ def _touch(axes: Axes, one: tuple[float, float], other: tuple[float, float]) -> 
     return bool(np.all(np.abs(a - b) < _TOUCHING))
 
 
-ROOFLINE = FigureSpec(
+ROOFLINE = FigureSpec[TimedDocument](
     name="roofline",
     section="cycles",
     title="Roofline",

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from matplotlib.figure import Figure
 
-from hwsim.sim.document import RunDocument
+from hwsim.sim.analyze_document import AnalysisDocument
+from hwsim.sim.document import TimedDocument
 
 Section = Literal["accuracy", "bandwidth", "cycles", "accumulators", "sqnr"]
 """Where on the page a figure stands."""
 
 
-@dataclass(frozen=True, slots=True)
-class FigureSpec:
+Document_contra = TypeVar("Document_contra", bound=TimedDocument | AnalysisDocument, contravariant=True)
+"""What a figure is drawn from: a run, anything that has times, or an analysis."""
+
+
+@dataclass(frozen=True)
+class FigureSpec(Generic[Document_contra]):
     """A figure: its file name, its texts, and how to draw it.
 
     Parameters
@@ -38,5 +43,5 @@ class FigureSpec:
     section: Section
     title: str
     alt: str
-    caption: Callable[[RunDocument], str]
-    draw: Callable[[RunDocument], Figure | None]
+    caption: Callable[[Document_contra], str]
+    draw: Callable[[Document_contra], Figure | None]

@@ -61,7 +61,7 @@ def _draw(document: RunDocument) -> Figure | None:
     return figure
 
 
-SQNR = FigureSpec(
+SQNR = FigureSpec[RunDocument](
     name="sqnr",
     section="sqnr",
     title="SQNR per layer",

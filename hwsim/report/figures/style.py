@@ -15,8 +15,8 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 from matplotlib.typing import RcKeyType
 
-from hwsim.report.measures import Numbered, label, largest, numbered
-from hwsim.sim.document import Layer, RunDocument
+from hwsim.report.measures import Numbered, NumberedTimes, label, largest, numbered, numbered_times
+from hwsim.sim.document import Layer, LayerTimes, RunDocument, TimedDocument
 
 # M. Okabe, K. Ito, "Color Universal Design" (2008): distinguishable with every common colour blindness.
 BLUE = "#0072B2"
@@ -95,7 +95,12 @@ def rows_to_draw(document: RunDocument, value: Callable[[Layer], float]) -> list
     return sorted(largest(numbered(document), value, MAX_ROWS), key=lambda layer: layer[0])
 
 
-def rows_note(drawn: Sequence[Numbered], document: RunDocument, lacking: str, kept: str = "largest") -> str:
+def times_to_draw(document: TimedDocument, value: Callable[[LayerTimes], float]) -> list[NumberedTimes]:
+    """Return the same of a document that has times."""
+    return sorted(largest(numbered_times(document), value, MAX_ROWS), key=lambda layer: layer[0])
+
+
+def rows_note(drawn: Sequence[NumberedTimes], document: TimedDocument, lacking: str, kept: str = "largest") -> str:
     """Say which layers a figure leaves out and why (`lacking` completes "layers, which ..."); empty if none."""
     left_out = len(document.layers) - len(drawn)
     if left_out == 0:
@@ -105,7 +110,7 @@ def rows_note(drawn: Sequence[Numbered], document: RunDocument, lacking: str, ke
     return f" Not drawn: {left_out} of {len(document.layers)} layers, which {lacking}."
 
 
-def layer_axes(layers: Sequence[Numbered], widths: Sequence[float] = (1.0,)) -> tuple[Figure, list[Axes]]:
+def layer_axes(layers: Sequence[NumberedTimes], widths: Sequence[float] = (1.0,)) -> tuple[Figure, list[Axes]]:
     """Return axes side by side with one row per layer, the first layer on top; the first axes has the names."""
     figure = new_figure(_MARGINS + _ROW * max(len(layers), 2))
     grid = figure.add_gridspec(1, len(widths), width_ratios=widths)

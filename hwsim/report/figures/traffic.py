@@ -16,21 +16,21 @@ from hwsim.report.figures.style import (
     layer_axes,
     legend_above,
     rows_note,
-    rows_to_draw,
+    times_to_draw,
 )
-from hwsim.report.measures import OPERANDS, Numbered, share
+from hwsim.report.measures import OPERANDS, NumberedTimes, share
 from hwsim.report.text import bytes_text, percent
-from hwsim.sim.document import RunDocument
+from hwsim.sim.document import TimedDocument
 
 # One look per operand, in the order of `OPERANDS`; the hatches keep them apart in grey.
 _LOOKS = ((BLUE, ""), (INK, ""), (PURPLE, ""), (ORANGE, "////"), (SKY, "\\\\\\\\"))
 
 
-def _rows(document: RunDocument) -> list[Numbered]:
-    return rows_to_draw(document, lambda layer: layer.dram_bytes.total)
+def _rows(document: TimedDocument) -> list[NumberedTimes]:
+    return times_to_draw(document, lambda layer: layer.dram_bytes.total)
 
 
-def _caption(document: RunDocument) -> str:
+def _caption(document: TimedDocument) -> str:
     rows = _rows(document)
     if not rows:
         return "No layer moves a byte over the DRAM interface."
@@ -41,7 +41,7 @@ def _caption(document: RunDocument) -> str:
     )
 
 
-def _draw(document: RunDocument) -> Figure | None:
+def _draw(document: TimedDocument) -> Figure | None:
     rows = _rows(document)
     if not rows:
         return None
@@ -72,7 +72,7 @@ def _draw(document: RunDocument) -> Figure | None:
     return figure
 
 
-TRAFFIC = FigureSpec(
+TRAFFIC = FigureSpec[TimedDocument](
     name="traffic",
     section="bandwidth",
     title="DRAM bytes per layer and operand",

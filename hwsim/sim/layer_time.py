@@ -1,0 +1,352 @@
+"""Time of one layer in a given room: the tiles of its memory and the cycles of its schedule, joined."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hwsim.dataflow import Counters
+from hwsim.dataflow.array import ModelCore, about_cycles, array_of, gemm_counters
+from hwsim.dataflow.passes import PRODUCTS, pass_cycles
+from hwsim.memory.choice import least_rooms, least_traffic, shortlist
+from hwsim.memory.extents import Ints, burst_bytes_of, packed
+from hwsim.memory.pipeline import Timeline, timeline
+from hwsim.memory.steps import Steps, steps_of
+from hwsim.memory.tiling import Room, TileProblem, Tiling
+from hwsim.memory.tiling_table import tiling_table
+from hwsim.spec import ROLES, Accelerator, Dataflow, Operand, Role, Sliding, Workload
+
+
+@dataclass(frozen=True)
+class PortBytes:
+    """Bytes that cross the array's ports, whole beats: between its buffers and the array."""
+
+    weights: int = 0
+    activations: int = 0
+    outliers: int = 0
+    results: int = 0
+
+    @property
+    def total(self) -> int:
+        """All ports."""
+        return self.weights + self.activations + self.outliers + self.results
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTime:
+    """A layer for one image: ``compute_cycles + stall_cycles = cycles``.
+
+    Attributes
+    ----------
+    dram_bytes
+        On the bus, in whole bursts, by operand; biases and scales travel with the weights.
+    compute_cycles
+        In which the array works on the layer, fill and drain of every tile included.
+    stall_cycles
+        In which it waits for the DRAM, the first load and the last store included.
+    utilization
+        Multiply-accumulates per multiplier and cycle.
+    ports
+        What crosses the array's ports.
+    steps
+        The timeline; empty where nothing happens.
+    tiling
+        How the layer was cut, None where it has no tiles.
+    tile_channels, tiles
+        Output channels of a tile, and steps of the pipeline.
+    """
+
+    dram_bytes: dict[Role, int]
+    compute_cycles: int
+    stall_cycles: int
+    utilization: float
+    ports: PortBytes = PortBytes()
+    steps: Timeline | None = None
+    tiling: Tiling | None = None
+    tile_channels: int = 0
+    tiles: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        """DRAM bytes of all operands."""
+        return sum(self.dram_bytes.values())
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of the layer."""
+        return self.compute_cycles + self.stall_cycles
+
+
+@dataclass(frozen=True)
+class TiledLayer:
+    """A layer whose windows slide over an image: products, or pooling."""
+
+    workload: Workload
+    accelerator: Accelerator
+    problem: TileProblem = field(init=False)
+    core: ModelCore = field(init=False)
+
+    def __post_init__(self) -> None:
+        output = _operand(self.workload, "activations_out")
+        work = self.workload
+        core = array_of(
+            self.accelerator, work.weight_bits or output.element_bits, work.activation_bits, output.element_bits
+        )
+        object.__setattr__(self, "core", core)
+        object.__setattr__(self, "problem", _problem(self.workload, self.accelerator, core))
+
+    def traffic(self, room: Room) -> int | None:
+        """Return the DRAM bytes of the best tiling, or None where none finds room."""
+        return least_traffic(tiling_table(self.problem), room)
+
+    def least_rooms(self, room: Room) -> tuple[int, ...]:
+        """Return sizes of the buffers that would do."""
+        return least_rooms(tiling_table(self.problem), room)
+
+    def time(self, room: Room) -> LayerTime:
+        """Return the time of the best tiling that finds room."""
+        table = tiling_table(self.problem)
+        about = self._about(table.height * table.width, np.minimum(table.units * self.problem.unit_channels,
+                                                                  self.problem.channels))  # fmt: skip
+        parts = -(-max(self.problem.products, 1) // np.maximum(table.products, 1))
+        found = [self._time(tiling, room) for tiling in shortlist(table, room, about * (table.tiles // parts))]
+        return min(found, key=lambda time: time.cycles)
+
+    def _about(self, pixels: Ints, channels: Ints) -> Ints:
+        problem = self.problem
+        if not problem.products:
+            return pass_cycles(pixels * channels, self.accelerator.cols) + 1
+        if problem.groups == 1:
+            return about_cycles(self.accelerator, self.core, pixels, problem.products, channels)
+        width = problem.unit_channels
+        one = about_cycles(self.accelerator, self.core, pixels, problem.products, np.full_like(pixels, width))
+        return one * (channels // width)
+
+    def _time(self, tiling: Tiling, room: Room) -> LayerTime:
+        steps = steps_of(self.problem, tiling, room)
+        compute, ports = self._compute(steps)
+        line = _timeline(
+            self.accelerator, steps.weight_bytes + steps.input_bytes + steps.residual_bytes, compute, steps.output_bytes
+        )
+        first = (steps.weight_bytes > 0) & (steps.due == 0)
+        constants = {
+            "biases": int(packed(steps.channels[first], self.problem.bias_bits).sum()),
+            "scales": int(packed(steps.channels[first], self.problem.scale_bits).sum()),
+        }
+        moved: dict[Role, int] = {
+            "weights": int(steps.weight_bytes.sum()) - sum(constants.values()),
+            "biases": constants["biases"],
+            "scales": constants["scales"],
+            "activations_in": int(steps.input_bytes.sum() + steps.residual_bytes.sum()),
+            "activations_out": int(steps.output_bytes.sum()),
+        }
+        time = _layer_time(self.workload, self.accelerator, moved, int(compute.sum()), ports, line)
+        return replace(time, tiling=tiling, tile_channels=int(steps.channels[0]), tiles=len(compute))
+
+    def _compute(self, steps: Steps) -> tuple[Ints, PortBytes]:
+        """Return the cycles of each step, and what crosses the ports."""
+        problem = self.problem
+        if not problem.products:
+            elements = np.maximum(steps.read_pixels, steps.pixels) * steps.channels
+            inputs, outputs = (
+                _operand(self.workload, role).packed_bytes for role in ("activations_in", "activations_out")
+            )
+            return pass_cycles(elements, self.accelerator.cols), PortBytes(activations=inputs, results=outputs)
+        shapes, which = np.unique(np.stack([steps.pixels, steps.channels]), axis=1, return_inverse=True)
+        begun = np.bincount(which[steps.due == 0], minlength=shapes.shape[1])
+        counters = [self._counters(int(m), int(n)) for m, n in shapes.T]
+        cycles = np.array([found.cycles for found in counters], np.int64)[which]
+        k = problem.products
+        # A part along K takes its share of the tile's cycles, so that the parts together take all of them.
+        own = cycles * steps.done // k - cycles * steps.due // k
+        if problem.wide_bits:
+            last = steps.done == k
+            own = own + np.where(last, pass_cycles(steps.pixels * steps.channels, self.accelerator.cols), 0)
+        total = sum((times(found, int(number)) for found, number in zip(counters, begun, strict=True)), Counters())
+        return own, self._ports(total)
+
+    def _counters(self, pixels: int, channels: int) -> Counters:
+        problem = self.problem
+        if problem.groups == 1:
+            return gemm_counters(self.accelerator, self.core, pixels, problem.products, channels)
+        width = problem.unit_channels
+        return times(gemm_counters(self.accelerator, self.core, pixels, problem.products, width), channels // width)
+
+    @property
+    def _residuals(self) -> list[Operand]:
+        """What meets the results on their way out of the array."""
+        return [part for part in self.workload.operands if part.role == "activations_in"][1:]
+
+    def _ports(self, total: Counters) -> PortBytes:
+        ports = port_bytes(self.accelerator, self.core, total)
+        residual = sum(part.packed_bytes for part in self._residuals)
+        return replace(ports, activations=ports.activations + residual)
+
+
+def port_bytes(accelerator: Accelerator, core: ModelCore, total: Counters) -> PortBytes:
+    """Return the bytes of counted beats; input stationary, weights and activations come by each other's port."""
+    held = total.beats_weights * core.weight_packing.bus_bits // 8
+    streamed = total.beats_activations * core.activation_packing.bus_bits // 8
+    if accelerator.dataflow is Dataflow.INPUT_STATIONARY:
+        held, streamed = streamed, held
+    outliers = total.beats_outliers * core.outlier_bus_bits // 8
+    return PortBytes(held, streamed, outliers, total.beats_results * core.result_packing.bus_bits // 8)
+
+
+def product_shape(workload: Workload) -> tuple[int, int]:
+    """Return the outputs of a GEMM and the number of GEMMs.
+
+    Depthwise with a multiplier: the channels that one input channel makes are a GEMM, as in `hwsim.hardware.layer`.
+    """
+    channels = workload.n * workload.groups
+    groups = workload.groups if workload.sliding is None else min(workload.groups, workload.sliding.channels)
+    return channels // groups, groups
+
+
+@dataclass(frozen=True)
+class StreamedLayer:
+    """A pass over whole tensors, in any number of equal pieces.
+
+    Parameters
+    ----------
+    workload, accelerator
+        As above.
+    kept
+        For each operand whether it is on chip.
+    """
+
+    workload: Workload
+    accelerator: Accelerator
+    kept: tuple[bool, ...]
+
+    def _moved(self) -> list[tuple[Role, int]]:
+        burst = self.accelerator.memory.burst_bytes
+        operands = zip(self.workload.operands, self.kept, strict=True)
+        return [(part.role, int(burst_bytes_of(part.packed_bytes, burst))) for part, kept in operands if not kept]
+
+    def traffic(self) -> int:
+        """Return the DRAM bytes: a pass fits into any buffer, as a burst of each tensor is enough."""
+        return sum(size for _, size in self._moved())
+
+    def time(self, room: Room) -> LayerTime:
+        """Return the time of the pass."""
+        moved = self._moved()
+        memory = self.accelerator.memory
+        elements = max((operand.elements for operand in self.workload.operands), default=0)
+        compute = int(pass_cycles(np.array(elements), self.accelerator.cols))
+        loads, stores = (
+            sum(size for role, size in moved if (role == "activations_out") == written) for written in (False, True)
+        )
+        lines = [self._pieces(pieces, loads, compute, stores) for pieces in self._numbers(loads + stores, room)]
+        roles: dict[Role, int] = {role: sum(size for other, size in moved if other == role) for role in ROLES}
+        inputs = sum(part.packed_bytes for part in self.workload.operands if part.role != "activations_out")
+        outputs = self.workload.role_bytes("activations_out")
+        ports = PortBytes(activations=inputs, results=outputs)
+        line = min(lines, key=lambda line: line.total)
+        if memory.direct:
+            line = _streaming(self.accelerator, loads, compute, stores)
+        return _layer_time(self.workload, self.accelerator, roles, compute, ports, line)
+
+    def _numbers(self, moved: int, room: Room) -> Sequence[int]:
+        """Return numbers of pieces worth timing, as few as find room and more; they do not depend on the DRAM's speed."""
+        memory = self.accelerator.memory
+        if not moved:
+            return (1,)
+        usable = room.shared if room.shared is not None else min(room.inputs, room.outputs)
+        usable = max(usable, memory.burst_bytes) // (2 if memory.double_buffered else 1)
+        fewest = -(-moved // max(usable, 1))
+        most = -(-moved // memory.burst_bytes)
+        return sorted({min(number * fewest, most) for number in (1, 4, 16)})
+
+    def _pieces(self, pieces: int, loads: int, compute: int, stores: int) -> Timeline:
+        burst = self.accelerator.memory.burst_bytes
+        bursts = [_shares(size // burst, pieces) * burst for size in (loads, stores)]
+        return _timeline(self.accelerator, bursts[0], _shares(compute, pieces), bursts[1])
+
+
+def _streaming(accelerator: Accelerator, loads: int, compute: int, stores: int) -> Timeline:
+    """Return a pass without buffers: one step, whose transfers and work go side by side after the first byte's latency."""
+    transfer = -(-(loads + stores) // accelerator.dram_bytes_per_cycle)
+    latency = accelerator.memory.dram_latency_cycles if loads + stores else 0
+    columns = (compute, transfer, max(compute, transfer) + latency, loads, stores)
+    return Timeline(*(np.array([int(value)], np.int64) for value in columns))
+
+
+def is_tiled(workload: Workload) -> bool:
+    """Whether a layer has windows or products, and so tiles."""
+    return workload.op in PRODUCTS or workload.sliding is not None
+
+
+def _operand(workload: Workload, role: Role) -> Operand:
+    return next(operand for operand in workload.operands if operand.role == role)
+
+
+def _bits(workload: Workload, role: Role) -> int:
+    return next((operand.element_bits for operand in workload.operands if operand.role == role), 0)
+
+
+def _residual_bits(workload: Workload) -> int:
+    """Return the width of a second tensor of activations, 0 where there is none."""
+    widths = [part.element_bits for part in workload.operands if part.role == "activations_in"]
+    return widths[1] if len(widths) > 1 else 0
+
+
+@functools.lru_cache(maxsize=4096)
+def _problem(workload: Workload, accelerator: Accelerator, core: ModelCore) -> TileProblem:
+    """Return a layer as something to cut; a GEMM is an image of one column, whose pixels have k channels."""
+    sums = workload.op in PRODUCTS
+    sliding = workload.sliding or Sliding((workload.m, 1), workload.k * workload.groups, (workload.m, 1))
+    channels = groups = sliding.channels
+    if sums:
+        width, groups = product_shape(workload)
+        channels = width * groups
+    transposed = accelerator.dataflow is Dataflow.INPUT_STATIONARY
+    return TileProblem(
+        sliding=sliding,
+        products=workload.k if sums else 0,
+        channels=channels,
+        groups=groups,
+        weight_bits=workload.weight_bits,
+        input_bits=_bits(workload, "activations_in"),
+        output_bits=_bits(workload, "activations_out"),
+        wide_bits=accelerator.arithmetic.reduction.acc.bits if sums and accelerator.datapath.raw else 0,
+        residual_bits=_residual_bits(workload),
+        stored_bits=_operand(workload, "weights").stored_bits or 0 if sums else 0,
+        bias_bits=_bits(workload, "biases"),
+        scale_bits=_bits(workload, "scales"),
+        columns=1 if transposed else core.cols,
+        accumulators=0 if transposed else core.tile_pixels,
+        product_step=core.tile_products,
+        double_buffered=accelerator.memory.double_buffered,
+        burst_bytes=accelerator.memory.burst_bytes,
+    )
+
+
+def _timeline(accelerator: Accelerator, loads: Ints, compute: Ints, stores: Ints) -> Timeline:
+    memory = accelerator.memory
+    return timeline(
+        loads, compute, stores, bytes_per_cycle=accelerator.dram_bytes_per_cycle, latency=memory.dram_latency_cycles,
+        double_buffered=memory.double_buffered,
+    )  # fmt: skip
+
+
+def _layer_time(
+    workload: Workload, accelerator: Accelerator, moved: dict[Role, int], compute: int, ports: PortBytes, line: Timeline
+) -> LayerTime:
+    slots = line.total * accelerator.multipliers
+    usage = workload.macs / slots if slots else 0.0
+    return LayerTime(moved, compute, line.total - compute, usage, ports, line)
+
+
+def times(counters: Counters, number: int) -> Counters:
+    """Return the counters of so many equal jobs."""
+    return Counters(*(getattr(counters, name) * number for name in Counters.__dataclass_fields__))
+
+
+def _shares(whole: int, parts: int) -> Ints:
+    """Cut a number into parts that differ by at most one."""
+    edges = np.arange(parts + 1, dtype=np.int64) * whole // parts
+    return np.diff(edges)

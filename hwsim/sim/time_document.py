@@ -1,0 +1,238 @@
+"""Times of a network as the documents state them, and the whole document of `hwsim time`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hwsim.dataflow import ideal_cycles
+from hwsim.dataflow.array import array_of
+from hwsim.dataflow.passes import PRODUCTS
+from hwsim.graph import Graph, Quantization, Tensor
+from hwsim.memory.bounds import Products, Widths, traffic_bound
+from hwsim.memory.extents import Ints
+from hwsim.memory.pipeline import Timeline
+from hwsim.sim.direct_layer import stream_memory
+from hwsim.sim.document_parts import (
+    AcceleratorInfo,
+    LayerTimes,
+    PortTraffic,
+    Segment,
+    TilingInfo,
+    Traffic,
+)
+from hwsim.sim.energy_of import energy_infos
+from hwsim.sim.timing import TimedLayer
+from hwsim.spec import Accelerator, Dataflow, Format, Role, Workload, operand_format
+from hwsim.spec.stream_memory import beat_bytes
+
+MOST_SEGMENTS = 24
+"""Of a layer in a document; steps that are alike share one, and where there are more, neighbours are put together."""
+
+
+def layer_times(graph: Graph, timed: TimedLayer, accelerator: Accelerator, index: int) -> dict[str, Any]:
+    """Return the fields of `LayerTimes` for a node."""
+    node = graph.nodes[index]
+    work, time = timed.workload, timed.time
+    floor, term = traffic_floor(timed, accelerator)
+    ports = {name: getattr(time.ports, name) for name in ("weights", "activations", "outliers", "results", "total")}
+    return {
+        "name": node.name,
+        "op": node.op.kind,
+        "input_shape": graph.inputs_of(node)[0].shape[1:],
+        "output_shape": graph.outputs_of(node)[0].shape[1:],
+        "macs": work.macs,
+        "weight_bits": work.weight_bits or None,
+        "activation_bits": work.activation_bits or None,
+        "dram_bytes": Traffic(**time.dram_bytes, total=time.total_bytes),
+        "port_bytes": PortTraffic(**ports),
+        "bound_bytes": floor,
+        "bound_term": term,
+        "compute_cycles": time.compute_cycles,
+        "stall_cycles": time.stall_cycles,
+        "cycles": time.cycles,
+        "least_cycles": max(ideal_cycles(work, accelerator), math.ceil(floor / accelerator.dram_bytes_per_cycle)),
+        "utilization": time.utilization,
+        "dram_bytes_per_second": time.total_bytes / time.cycles * accelerator.clock_hz if time.cycles else 0.0,
+        "peak_bytes_per_cycle": _peak(time.steps),
+        "input_on_chip": timed.on_chip("activations_in"),
+        "output_on_chip": timed.on_chip("activations_out"),
+        "placement": timed.placement,
+        "tiling": _tiling(timed),
+        "timeline": () if time.steps is None else segments(time.steps),
+    }
+
+
+def total_times(
+    layers: Sequence[LayerTimes], timed: Sequence[TimedLayer], accelerator: Accelerator, frames_per_second: float
+) -> dict[str, Any]:
+    """Return the fields of `TotalTimes`: the layers added up, and the bandwidth at a frame rate."""
+    macs = sum(layer.macs for layer in layers)
+    moved = {role: sum(getattr(layer.dram_bytes, role) for layer in layers) for role in Traffic.model_fields}
+    ports = {port: sum(getattr(layer.port_bytes, port) for layer in layers) for port in PortTraffic.model_fields}
+    compute = sum(layer.compute_cycles for layer in layers)
+    stalls = sum(layer.stall_cycles for layer in layers)
+    cycles = compute + stalls
+    demand = [layer.dram_bytes.total / layer.cycles for layer in layers if layer.cycles]
+    return {
+        "macs": macs,
+        "dram_bytes": Traffic(**moved),
+        "port_bytes": PortTraffic(**ports),
+        "bound_bytes": sum(layer.bound_bytes for layer in layers),
+        "compute_cycles": compute,
+        "stall_cycles": stalls,
+        "cycles": cycles,
+        "least_cycles": sum(layer.least_cycles for layer in layers),
+        "utilization": macs / (cycles * accelerator.multipliers) if cycles else 0.0,
+        "energy": energy_infos(timed, accelerator, cycles / accelerator.clock_hz),
+        "seconds_per_image": cycles / accelerator.clock_hz,
+        "images_per_second": accelerator.clock_hz / cycles if cycles else math.inf,
+        "operations_per_byte": 2 * macs / moved["total"] if moved["total"] else 0.0,
+        "peak_bytes_per_cycle": max(demand, default=0.0),
+        "frames_per_second": frames_per_second,
+        "bandwidth_bytes_per_second": moved["total"] * frames_per_second,
+    }
+
+
+def accelerator_info(accelerator: Accelerator) -> AcceleratorInfo:
+    """Return the machine as documents state it."""
+    reduction = accelerator.arithmetic.reduction
+    return AcceleratorInfo(
+        name=accelerator.name,
+        rows=accelerator.rows,
+        cols=accelerator.cols,
+        lanes=reduction.lanes,
+        multipliers=accelerator.multipliers,
+        dataflow=accelerator.dataflow.value,
+        clock_hz=accelerator.clock_hz,
+        dram_bytes_per_cycle=accelerator.dram_bytes_per_cycle,
+        memory=str(accelerator.memory),
+        reduction=str(reduction),
+        requantization=accelerator.arithmetic.profile.value,
+        not_built=not_built(accelerator),
+    )
+
+
+def not_built(accelerator: Accelerator) -> str:
+    """Return what the RTL refuses of a machine, for layers of 8 bits; an empty text where it can be built."""
+    if accelerator.dataflow is Dataflow.INPUT_STATIONARY:
+        return "dataflow input_stationary: timed as the transposed product on the weight-stationary array"
+    if accelerator.datapath.fused:
+        return f"fused must be left out in hardware, not {', '.join(accelerator.datapath.fused)}"
+    return array_of(accelerator, 8, 8, 8).why_not_built()
+
+
+def traffic_floor(timed: TimedLayer, accelerator: Accelerator) -> tuple[int, str]:
+    """Return a lower bound of a layer's DRAM bytes and what it follows from.
+
+    Where all its activations cross the DRAM, it is `hwsim.memory.bounds.traffic_bound` for all that the machine can hold: its
+    buffers, its accumulators and the array's operands. What is on chip already costs nothing, so with tensors there only
+    what has to come is left: every other operand once. Biases and scales come once in any case.
+    """
+    work = timed.workload
+    constants = work.role_bytes("biases") + work.role_bytes("scales")
+    read, written = timed.on_chip("activations_in"), timed.on_chip("activations_out")
+    output = _bits(work, "activations_out")
+    if work.op not in PRODUCTS:
+        if work.sliding is None:
+            return -(-timed.moved_bits // 8), "compulsory"
+        # Pooling reads what its windows touch, as a product for each channel by itself would.
+        work = replace(work, m=1, k=1, n=1, groups=work.sliding.channels)
+    products = Products.of(work)
+    # A second tensor of activations meets the results; of a fused layer its operands are known one by one.
+    inputs = [part for part in zip(work.operands, timed.kept, strict=True) if part[0].role == "activations_in"]
+    read = inputs[0][1]
+    residual = sum(8 * part.packed_bytes for part, kept in inputs[1:] if not kept)
+    stored = sum(part.stored_bits or 0 for part in work.operands)
+    if work.weight_bits and not read and not written and not stored and len(inputs) == 1:
+        acc = accelerator.arithmetic.reduction.acc.bits
+        bound = traffic_bound(
+            products, on_chip_bytes(accelerator, work), Widths(work.activation_bits, work.weight_bits, output, acc)
+        )
+        return bound.bytes + constants, bound.term
+    bits = stored or products.weights * work.weight_bits
+    bits += 0 if read else products.activations * work.activation_bits
+    bits += residual
+    bits += 0 if written else products.results * output
+    return -(-bits // 8) + constants, "compulsory"
+
+
+def on_chip_bytes(accelerator: Accelerator, work: Workload) -> int:
+    """Return all that the machine can hold of a layer's operands: buffers, accumulators, and what the array holds."""
+    acc = accelerator.arithmetic.reduction.acc.bits
+    pixels = accelerator.datapath.pixels if accelerator.dataflow is not Dataflow.OUTPUT_STATIONARY else accelerator.rows
+    held = accelerator.multipliers * (work.weight_bits + work.activation_bits)
+    if accelerator.memory.direct:
+        core = array_of(accelerator, work.weight_bits, work.activation_bits, _bits(work, "activations_out"))
+        memory = stream_memory(accelerator)
+        held += 8 * sum(beats * size for beats, size in zip(memory.places, beat_bytes(core), strict=True))
+    return accelerator.memory.total_bytes + -(-(accelerator.cols * pixels * acc + held) // 8)
+
+
+def with_formats(graph: Graph, weight_bits: int | None, activation_bits: int | None) -> Graph:
+    """Return a network whose tensors have the widths that `hwsim run` would give them; values and scales do not matter.
+
+    Parameters
+    ----------
+    graph
+        Quantized or float.
+    weight_bits, activation_bits
+        2..16; where both are None, a quantized network keeps its own. Otherwise None means 8.
+    """
+    if graph.quantized and weight_bits is None and activation_bits is None:
+        return graph
+    weights = {node.inputs[1] for node in graph.nodes if node.op.weighted}
+    formats = {
+        True: operand_format(weight_bits or 8, field="weight_bits"),
+        False: operand_format(activation_bits or 8, field="activation_bits"),
+    }
+    tensors = {name: _of_format(tensor, formats[name in weights]) for name, tensor in graph.tensors.items()}
+    return replace(graph, tensors=tensors)
+
+
+def _of_format(tensor: Tensor, form: Format) -> Tensor:
+    return replace(tensor, quantization=Quantization(form, np.array(1.0), np.array(0)))
+
+
+def segments(line: Timeline) -> tuple[Segment, ...]:
+    """Return the steps of a layer, neighbours that are alike put together, and then more of them if they are too many."""
+    columns = np.stack([line.cycles, line.compute, line.transfer, line.read_bytes, line.write_bytes])
+    change = np.flatnonzero((columns[:, 1:] != columns[:, :-1]).any(axis=0)) + 1
+    edges = np.concatenate([[0], change])
+    if len(edges) > MOST_SEGMENTS:
+        # The first and the last step, which nothing overlaps, stay by themselves.
+        inner = np.linspace(1, columns.shape[1] - 1, MOST_SEGMENTS - 1).astype(np.int64)
+        edges = np.unique(np.concatenate([[0], inner]))
+    sums: Ints = np.add.reduceat(columns, edges, axis=1)
+    return tuple(
+        Segment(cycles=total, compute_cycles=compute, dram_cycles=dram, read_bytes=read, write_bytes=write)
+        for total, compute, dram, read, write in sums.T.tolist()
+        if total
+    )
+
+
+def _tiling(timed: TimedLayer) -> TilingInfo | None:
+    time = timed.time
+    if time.tiling is None:
+        return None
+    return TilingInfo(
+        order=time.tiling.order, height=time.tiling.height, width=time.tiling.width, channels=time.tile_channels,
+        products=time.tiling.products, tiles=time.tiles,
+    )  # fmt: skip
+
+
+def _peak(line: Timeline | None) -> float:
+    """Return the most bytes per cycle of computing in one step."""
+    if line is None:
+        return 0.0
+    busy = line.compute > 0
+    moved = (line.read_bytes + line.write_bytes)[busy] / line.compute[busy]
+    return float(moved.max(initial=0.0))
+
+
+def _bits(work: Workload, role: Role) -> int:
+    return next((operand.element_bits for operand in work.operands if operand.role == role), 0)

@@ -1,0 +1,106 @@
+"""The document of `hwsim time`: a network's shapes and formats on a machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+
+import numpy as np
+
+from hwsim.load.catalog import LoadedModel
+from hwsim.memory.compression import Scheme
+from hwsim.sim.document import (
+    SCHEMA_VERSION,
+    LayerTimes,
+    ModelInfo,
+    Provenance,
+    QuantizationInfo,
+    TimeDocument,
+    TotalTimes,
+)
+from hwsim.sim.network import common_bits
+from hwsim.sim.time_document import accelerator_info, layer_times, total_times, with_formats
+from hwsim.sim.timing import MODEL, TimedLayer, time_network
+from hwsim.spec import Accelerator, require
+
+
+def time_model(
+    model: LoadedModel, accelerator: Accelerator, *, weight_bits: int | None = None, activation_bits: int | None = None,
+    compression: Scheme | None = None, frames_per_second: float = 30.0, command: str = "hwsim.sim.time_run.time_model",
+) -> TimeDocument:  # fmt: skip
+    """Return the time of a model on a machine.
+
+    Parameters
+    ----------
+    model
+        Quantized or float.
+    accelerator
+        The machine.
+    weight_bits, activation_bits
+        As for `hwsim.sim.run.Settings`.
+    compression
+        How weights are stored, for a model that runs in its own integers.
+    frames_per_second
+        For the bandwidth.
+    command
+        What to write into the provenance.
+
+    Raises
+    ------
+    InputError
+        For an operator without a cost, or buffers that are too small.
+    """
+    own = model.graph.quantized and weight_bits is None and activation_bits is None
+    require(own or compression is None, "compression", "left out where formats are not the model's own", "given")
+    graph = with_formats(model.graph, weight_bits, activation_bits)
+    timed = time_network(graph, accelerator, compression)
+    layers = tuple(LayerTimes(**layer_times(graph, layer, accelerator, index)) for index, layer in enumerate(timed))
+    machine = accelerator_info(accelerator)
+    notes = (
+        [f"No RTL of this machine can be made ({machine.not_built}); its cycles are the model's."]
+        if machine.not_built
+        else []
+    )
+    if compression is not None:
+        notes.append(_compressed(timed, compression))
+    return TimeDocument(
+        schema_version=SCHEMA_VERSION,
+        model=ModelInfo(
+            name=graph.name,
+            source_format=model.source_format,
+            sha256=model.sha256,
+            input_shape=graph.input.shape[1:],
+            parameters=sum(tensor.elements for tensor in graph.tensors.values() if tensor.constant),
+            quantized_by="model" if own else "hwsim",
+        ),
+        quantization=QuantizationInfo(
+            scheme="as stored in the model" if own else "formats only, no values",
+            weight_bits=common_bits(graph, weights=True),
+            activation_bits=common_bits(graph, weights=False),
+            calibration_images=0,
+        ),
+        accelerator=machine,
+        time_model=MODEL,
+        layers=layers,
+        total=TotalTimes(**total_times(layers, timed, accelerator, frames_per_second)),
+        notes=tuple(notes),
+        provenance=Provenance(
+            command=command,
+            seed=0,
+            versions={
+                "hwsim": importlib.metadata.version("hwsim"),
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+        ),
+    )
+
+
+def _compressed(timed: Sequence[TimedLayer], scheme: Scheme) -> str:
+    """Say how much smaller the weights are."""
+    operands = [part for layer in timed if layer.workload.macs for part in layer.workload.operands]
+    weights = [part for part in operands if part.role == "weights"]
+    plain = sum(-(-part.elements * part.element_bits // 8) for part in weights)
+    stored = sum(part.packed_bytes for part in weights)
+    return f"Weights are stored as {scheme.name}: {stored} bytes instead of {plain}; where that is no smaller, as they are."
