@@ -37,12 +37,13 @@ ARROWS: dict[str, set[str]] = {
     "ops": {"spec", "kernels", "graph"},
     "quant": {"spec", "kernels", "graph", "ops"},
     "load": {"spec", "graph", "ops", "models"},
-    "sim": _JOINED - {"models"},
+    "certify": {"spec", "graph"},  # reads a network and a certificate; nothing of what wrote it
+    "sim": _JOINED - {"models"} | {"certify"},
     "sweep": _JOINED,
-    "report": {"spec", "hwsim.sim.document"},  # reads the rows, never what made them
+    "report": {"spec", "hwsim.sim.document", "hwsim.sim.analyze_document"},  # reads the rows, never what made them
     "cosim": {"spec", "kernels", "dataflow"},  # also runs inside a simulator, beside a user's own hardware
     "hardware": {"spec", "kernels", "dataflow", "graph", "ops", "sim", "rtl", "cosim"},
-    "cli": _JOINED | {"sweep", "report", "rtl", "cosim", "hardware", "scalesim", "interchange"},
+    "cli": _JOINED | {"sweep", "report", "rtl", "cosim", "hardware", "scalesim", "interchange", "certify"},
 }
 """By package: what it may import, as a package, one module, or ``module -> package`` for one module alone."""
 

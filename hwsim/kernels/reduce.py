@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.kernels.jit import jit
-from hwsim.kernels.monitor import Monitor
+from hwsim.kernels.monitor import Detail, Monitor
 from hwsim.spec import BiasAt, Overflow, Reduction, Register
 
 Int64 = npt.NDArray[np.int64]
@@ -44,15 +44,65 @@ def _write(register: Any, addend: Any, lo: Any, hi: Any, saturate: Any, positive
 
 
 @jit
+def _settle(tally: Any, counts: Any, places: Any, hit: Any) -> None:
+    """Add the events of one row to the counters of the layer and clear them.
+
+    tally [places, 3, 2, N]; counts [3, 2, N]; places [3, 2, places]; hit bool [3, N]: set where a register had any.
+    """
+    for place in range(tally.shape[0]):
+        for r in range(3):
+            for kind in range(2):
+                row, total, found = tally[place, r, kind], counts[r, kind], hit[r]
+                events = np.int64(0)
+                for n in range(row.shape[0]):
+                    count = row[n]
+                    events += count
+                    total[n] += count
+                    found[n] |= count > 0
+                    row[n] = 0
+                places[r, kind, place] += events
+
+
+@jit
+def _follow(total: Any, low: Any, high: Any) -> None:
+    """Widen the extremes of every channel to hold its running sum."""
+    for n in range(total.shape[0]):
+        low[n] = min(low[n], total[n])
+        high[n] = max(high[n], total[n])
+
+
+@jit
+def _judge(
+    acc: Any, exact: Any, initial: Any, extremes: Any, hit: Any, lo: Any, hi: Any, widths: Any, struck: Any, cancelled: Any
+) -> None:  # fmt: skip
+    """Count the outputs of one row by the bits of their running sums, and by what overflow did to them.
+
+    acc, exact: sums as left behind and as they should be; extremes [2, N] of the running sums; lo, hi: of the accumulator.
+    """
+    for n in range(acc.shape[0]):
+        largest = max(extremes[1, n], -1 - extremes[0, n])
+        bits = 1
+        while largest > 0:
+            largest >>= 1
+            bits += 1
+        widths[n, bits] += 1
+        if hit[0, n] or hit[1, n] or hit[2, n] or initial[n] < lo or initial[n] > hi:
+            struck[n] += 1
+            cancelled[n] += np.int64(acc[n] == exact[n])
+
+
+@jit
 def _reduce_rows(
     panel: Any, weights: Any, start: Any, lanes: Any, chain: Any, ranges: Any, saturate: Any, observe: Any,
-    image: Any, pixel: Any, out: Any, counts: Any, low: Any, high: Any, first: Any,
+    image: Any, pixel: Any, out: Any, counts: Any, low: Any, high: Any, first: Any, closer: Any, places: Any, pixels: Any,
+    widths: Any, struck: Any, cancelled: Any, psums: Any,
 ) -> None:  # fmt: skip
     """Reduce rows of products.
 
     panel [M, K, C] with C = 1 (shared by all channels) or N; weights [K, N]; start [M or 1, N]: initial accumulators, wrapped
     on load; lanes >= 1; chain: groups per partial sum, 0 for none; ranges [3, 2] and saturate [3]: of tree, psum, acc, with
-    ranges[0] = (0, 0) for an exact tree; image, pixel: of row 0, for `first`; out [M, N]: final accumulators.
+    ranges[0] = (0, 0) for an exact tree; image, pixel: of row 0, for `first`; out [M, N]: final accumulators. From `closer` on
+    as in `Detail`; `places` also without a closer look.
     """
     rows, depth, shared = panel.shape[0], panel.shape[1], panel.shape[2] == 1
     channels = weights.shape[1]
@@ -60,6 +110,9 @@ def _reduce_rows(
     psum = np.empty(channels, np.int64)
     exact = np.empty(channels, np.int64)
     pending = np.empty(channels, np.int64)
+    tally = np.zeros((places.shape[2], 3, 2, channels), np.int64)
+    hit = np.zeros((3, channels), np.bool_)
+    extremes = np.empty((2, channels), np.int64)
     exact_tree = ranges[0, 1] == 0
     for m in range(rows):
         acc = out[m]
@@ -67,6 +120,7 @@ def _reduce_rows(
         for n in range(channels):
             acc[n] = fit(initial[n], ranges[2, 0], ranges[2, 1], False)
         psum[:] = 0
+        here = tally[0]
         links = 0
         events = 0
         if observe:
@@ -75,7 +129,10 @@ def _reduce_rows(
             for n in range(channels):
                 low[n] = min(low[n], exact[n])
                 high[n] = max(high[n], exact[n])
+            extremes[:] = exact
         for k0 in range(0, depth, lanes):
+            if closer:
+                here = tally[k0 * places.shape[2] // depth]
             for lane in range(lanes):
                 k = k0 + lane
                 if k >= depth:
@@ -106,8 +163,8 @@ def _reduce_rows(
                             ranges[0, 0],
                             ranges[0, 1],
                             saturate[0],
-                            counts[0, 0],
-                            counts[0, 1],
+                            here[0, 0],
+                            here[0, 1],
                         )
                 if width % 2:
                     tree[width // 2, :] = tree[width - 1, :]
@@ -115,11 +172,13 @@ def _reduce_rows(
             links += 1
             last = k0 + lanes >= depth
             if chain == 0:
-                events += _write(acc, tree[0], ranges[2, 0], ranges[2, 1], saturate[2], counts[2, 0], counts[2, 1])
+                events += _write(acc, tree[0], ranges[2, 0], ranges[2, 1], saturate[2], here[2, 0], here[2, 1])
             else:
-                events += _write(psum, tree[0], ranges[1, 0], ranges[1, 1], saturate[1], counts[1, 0], counts[1, 1])
+                events += _write(psum, tree[0], ranges[1, 0], ranges[1, 1], saturate[1], here[1, 0], here[1, 1])
+                if closer:
+                    _follow(pending, psums[0], psums[1])
                 if links == chain or last:
-                    events += _write(acc, psum, ranges[2, 0], ranges[2, 1], saturate[2], counts[2, 0], counts[2, 1])
+                    events += _write(acc, psum, ranges[2, 0], ranges[2, 1], saturate[2], here[2, 0], here[2, 1])
                     psum[:] = 0
             if observe and (chain == 0 or links == chain or last):
                 for n in range(channels):
@@ -127,15 +186,23 @@ def _reduce_rows(
                     pending[n] = 0
                     low[n] = min(low[n], exact[n])
                     high[n] = max(high[n], exact[n])
+                if closer:
+                    _follow(exact, extremes[0], extremes[1])
             if links == chain:
                 links = 0
-        if events > 0 and (image, pixel + m) < (first[0], first[1]):
-            # Rows come in order and counts start at 0, so what is counted by now happened in this row.
-            first[0], first[1] = image, pixel + m
-            for n in range(channels - 1, -1, -1):
-                for r in range(2, -1, -1):
-                    if counts[r, 0, n] + counts[r, 1, n] > 0:
-                        first[2], first[3] = n, r
+        if events > 0:
+            _settle(tally, counts, places, hit)
+            if (image, pixel + m) < (first[0], first[1]):
+                first[0], first[1] = image, pixel + m
+                for n in range(channels - 1, -1, -1):
+                    for r in range(2, -1, -1):
+                        if hit[r, n]:
+                            first[2], first[3] = n, r
+        if closer:
+            pixels[pixel + m] += events
+            _judge(acc, exact, initial, extremes, hit, ranges[2, 0], ranges[2, 1], widths, struck, cancelled)
+        if events > 0:
+            hit[:] = False
 
 
 def _range(register: Register | None) -> tuple[int, int]:
@@ -167,7 +234,7 @@ def reduce_panel(
     reduction
         Order and registers.
     monitor
-        Counts events where given: one of N channels, fresh, or filled only by earlier images and pixels.
+        Counts events where given: one of N channels.
     image, pixel
         What row 0 is called in `monitor.first`, the image counted from the monitor's base.
 
@@ -182,6 +249,7 @@ def reduce_panel(
     offset = none if bias is None else bias
     at_start = reduction.bias_at is BiasAt.START
     seen = Monitor(channels) if monitor is None else monitor
+    detail = seen.detail or Detail(0, 0, 1)
     registers = (reduction.tree, reduction.psum, reduction.acc)
     _reduce_rows(
         panel if panel.ndim == 3 else panel[:, :, None],
@@ -191,7 +259,7 @@ def reduce_panel(
         reduction.chain or 0,
         np.array([_range(register) for register in registers], np.int64),
         np.array([register is not None and register.overflow is Overflow.SATURATE for register in registers]),
-        seen.observe,
+        bool(seen.observe),
         seen.base + image,
         pixel,
         out,
@@ -199,5 +267,12 @@ def reduce_panel(
         seen.low,
         seen.high,
         seen.first,
+        seen.detail is not None,
+        detail.places,
+        detail.pixels,
+        detail.widths,
+        detail.struck,
+        detail.cancelled,
+        detail.psum,
     )
     return out if at_start else out + offset

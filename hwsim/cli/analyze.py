@@ -1,0 +1,240 @@
+"""``hwsim analyze``: the accumulators that a network needs, and certificates that they are wide enough."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from hwsim.certify.document import Certificate, read_certificate
+from hwsim.certify.verify import WrongClaimError, verify
+from hwsim.cli.inputs import open_inputs, usable_cores
+from hwsim.cli.options import (
+    DEFAULT_ACCELERATOR,
+    OUTPUT,
+    QUANTIZATION,
+    AcceleratorOption,
+    AccOption,
+    ActivationBitsOption,
+    BiasAtOption,
+    ChainOption,
+    DataOption,
+    LanesOption,
+    ModelArgument,
+    PsumOption,
+    RequantizeOption,
+    TreeOption,
+    WeightBitsOption,
+    ZeroPointsOption,
+    accelerator_of,
+    rounding_as,
+    scaling_of,
+)
+from hwsim.cli.terminal import check_parent, check_writable, console, errors, stages, write_whole
+from hwsim.data import Dataset
+from hwsim.load import LoadedModel, load_model
+from hwsim.models.catalog import BUNDLED
+from hwsim.report.folder import check_folder
+from hwsim.report.text import grouped, percent, plural, shorten, si
+from hwsim.sim.analyze import analyze as examine
+from hwsim.sim.analyze import prepare
+from hwsim.sim.analyze_document import AnalysisDocument, AnalyzedLayer
+from hwsim.sim.run import Settings
+from hwsim.spec import require
+
+EXIT_WRONG_CLAIM = 1
+
+
+def analyze(
+    model: ModelArgument,
+    data: DataOption = None,
+    images: Annotated[int | None, typer.Option("--images", help="Observe the first N samples only.")] = None,
+    observe: Annotated[bool, typer.Option("--observe/--no-observe", help="Also run the samples.")] = True,
+    accelerator: AcceleratorOption = DEFAULT_ACCELERATOR,
+    acc: AccOption = None,
+    psum: PsumOption = None,
+    chain: ChainOption = None,
+    lanes: LanesOption = None,
+    tree: TreeOption = None,
+    bias_at: BiasAtOption = None,
+    zero_points: ZeroPointsOption = None,
+    requantize: RequantizeOption = None,
+    weight_bits: WeightBitsOption = None,
+    activation_bits: ActivationBitsOption = None,
+    calibration_images: Annotated[
+        int, typer.Option("--calibration-images", help="Samples that set ranges.", rich_help_panel=QUANTIZATION)
+    ] = 256,
+    input_mean: Annotated[
+        str | None, typer.Option("--input-mean", help="real = (pixel - mean) / std.", rich_help_panel=QUANTIZATION)
+    ] = None,
+    input_std: Annotated[
+        str | None, typer.Option("--input-std", help="One number or one per channel.", rich_help_panel=QUANTIZATION)
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", help="Default: all cores.")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the JSON document.", rich_help_panel=OUTPUT)
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write the HTML report and the figures.", rich_help_panel=OUTPUT)
+    ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option("--certificate", help="Write what is proven, for the verifier.", rich_help_panel=OUTPUT),
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option("--verify", help="Check a certificate against the model; nothing else.", rich_help_panel=OUTPUT),
+    ] = None,
+) -> None:
+    """Find the accumulator width that each layer needs: proven for every input, and observed on a data set."""
+    machine = accelerator_of(
+        accelerator, acc=acc, psum=psum, chain=chain, lanes=lanes, tree=tree, bias_at=bias_at, zero_points=zero_points,
+        requantize=requantize,
+    )  # fmt: skip
+    settings = Settings(
+        accelerator=machine, images=images, weight_bits=weight_bits, activation_bits=activation_bits,
+        calibration_images=calibration_images, scaling=scaling_of(input_mean, input_std),
+        threads=usable_cores() if threads is None else threads,
+    )  # fmt: skip
+    for path, option in ((json, "--json"), (certificate, "--certificate")):
+        if path is not None:
+            check_writable(path, option)
+    if report is not None:
+        check_folder(report)
+        check_parent(report, "--report")
+    written = [
+        option for option, path in (("--json", json), ("--certificate", certificate), ("--report", report)) if path
+    ]
+    require(check is None or not written, "--verify", "given without files to write", f"with {', '.join(written)}")
+    claimed = None if check is None else read_certificate(check)
+    loaded, dataset = _open(model, data)
+    anew = weight_bits is not None or activation_bits is not None
+    settings = replace(settings, accelerator=rounding_as(machine, accelerator, requantize, loaded.graph, anew=anew))
+    if claimed is not None:
+        _verify(claimed, loaded, dataset, settings)
+        return
+    command = shlex.join(["hwsim", *sys.argv[1:]])
+    # One thread per BLAS call, as in a run.
+    with stages() as stage, threadpool_limits(limits=1, user_api="blas"):
+        found = examine(loaded, dataset, settings, observe=observe, command=command, stage=stage)
+    _print(found.document)
+    if json is not None:
+        write_whole(json, found.document.to_json(), "--json")
+        console.print(f"JSON: {json}", highlight=False)
+    if certificate is not None:
+        write_whole(certificate, found.certificate.to_json(), "--certificate")
+        console.print(f"Certificate: {certificate}", highlight=False)
+    if report is not None:
+        # Matplotlib takes a third of a second to import.
+        from hwsim.report.headroom_report import write_headroom
+
+        console.print(f"Report: {write_headroom(found.document, report)}", highlight=False)
+
+
+def _open(model: str, data: str | None) -> tuple[LoadedModel, Dataset | None]:
+    """Return a model and its data; a model of the user's without ``--data`` has none, and is only proven."""
+    if data is None:
+        loaded = load_model(model)
+        if all(bundled.path != loaded.path for bundled in BUNDLED):
+            return loaded, None
+    return open_inputs(model, data)
+
+
+def _verify(claimed: Certificate, loaded: LoadedModel, dataset: Dataset | None, settings: Settings) -> None:
+    graph = prepare(loaded, dataset, settings).graph
+    try:
+        verify(claimed, graph, loaded.sha256)
+    except WrongClaimError as error:
+        errors.print(f"hwsim: certificate refused: {error}", style="red", highlight=False)
+        raise typer.Exit(EXIT_WRONG_CLAIM) from None
+    proven = sum(layer.no_overflow for layer in claimed.layers)
+    console.print(f"certificate accepted: every claim of {plural(len(claimed.layers), 'layer')} holds", highlight=False)
+    console.print(
+        f"no overflow possible for any input in {proven} of {plural(len(claimed.layers), 'layer')}", highlight=False
+    )
+    for layer in claimed.layers:
+        if not layer.no_overflow:
+            narrow = [f"{part.name} needs {part.safe_bits} bits" for part in layer.registers if not part.fits]
+            console.print(f"  not in {layer.name}: {', '.join(narrow)}", highlight=False)
+
+
+def _print(document: AnalysisDocument) -> None:
+    total = document.total
+    table = Table(
+        title=f"{document.model.name}: {document.accelerator.reduction}", box=SIMPLE_HEAD, pad_edge=False,
+        collapse_padding=True,
+    )  # fmt: skip
+    table.add_column("layer", no_wrap=True)
+    for header in (
+        "register", "any\norder", "this\norder", "on\ndata", "spare", "events", "came\nback", "image/\npixel",
+    ):  # fmt: skip
+        table.add_column(header, justify="right", no_wrap=True)
+    for layer in document.layers:
+        for row in _rows(layer):
+            table.add_row(*row)
+    console.print(table)
+    console.print(
+        f"proven        {total.proven_bits} accumulator bits hold every running sum of every input in this order, "
+        f"{total.any_order_bits} in any order",
+        highlight=False,
+    )
+    if document.data is not None:
+        console.print(
+            f"observed      {total.observed_bits} accumulator bits held every running sum of "
+            f"{plural(document.data.n, 'image')} of {document.data.name}",
+            highlight=False,
+        )
+        console.print(f"overflow      {_overflow_text(document)}", highlight=False)
+    else:
+        console.print("observed      nothing: no data was run", highlight=False)
+    console.print(
+        f"certified     no overflow possible for any input in {total.proven_layers} of {plural(total.layers, 'layer')}",
+        highlight=False,
+    )
+
+
+def _overflow_text(document: AnalysisDocument) -> str:
+    total = document.total
+    if total.events == 0 and total.struck == 0:
+        return "no events"
+    outputs = sum(layer.observed.outputs for layer in document.layers if layer.observed is not None)
+    return (
+        f"{plural(total.events, 'event')}; {grouped(total.struck)} of {grouped(outputs)} sums struck "
+        f"({percent(total.struck / outputs)}), {grouped(total.cancelled)} of them right in the end"
+    )
+
+
+def _rows(layer: AnalyzedLayer) -> list[tuple[str, ...]]:
+    """The accumulator with what became of its outputs; the registers before it below."""
+    seen = layer.observed
+    rows: list[tuple[str, ...]] = []
+    for register in reversed(layer.registers):
+        is_acc = register is layer.acc
+        events = register.positive + register.negative
+        spare = None if register.observed_bits is None else register.bits - register.observed_bits
+        first = seen.first if seen is not None and seen.first is not None else None
+        rows.append(
+            (
+                f"{layer.index:2} {shorten(layer.name, 12)}" if is_acc else "",
+                f"{register.name} {register.bits}",
+                str(register.any_order_bits),
+                f"{register.proven_bits}{' ok' if register.fits else '   '}",
+                "" if register.observed_bits is None else str(register.observed_bits),
+                "" if spare is None else str(spare),
+                "" if seen is None else si(events),
+                _share(seen.cancelled, seen.struck) if is_acc and seen is not None else "",
+                f"{first.image}/{first.pixel}" if first is not None and first.register_name == register.name else "",
+            )
+        )
+    return rows
+
+
+def _share(part: int, whole: int) -> str:
+    return percent(part / whole) if whole else ""

@@ -1,0 +1,210 @@
+"""What accumulators a network needs: proven for every input, observed on a data set, and certified."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from hwsim.certify.document import Certificate, Machine, RegisterSpec
+from hwsim.data import Dataset
+from hwsim.graph import Graph
+from hwsim.kernels.monitor import Closer, Monitor
+from hwsim.load.catalog import LoadedModel
+from hwsim.ops.products import ProductsUnit
+from hwsim.sim.analyze_document import SCHEMA_VERSION, AnalysisDocument, AnalysisTotal, AnalyzedLayer
+from hwsim.sim.analyze_layers import Proof, claims, describe, prove
+from hwsim.sim.document import DataInfo, ModelInfo, Provenance, QuantizationInfo
+from hwsim.sim.execute import Progress, in_order
+from hwsim.sim.feed import Feed
+from hwsim.sim.network import common_bits, prepare_network
+from hwsim.sim.program import Program
+from hwsim.sim.run import Settings, Stage
+from hwsim.sim.time_document import accelerator_info
+from hwsim.spec import InputError, Reduction, Register
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The document, and the certificate of the same network and machine."""
+
+    document: AnalysisDocument
+    certificate: Certificate
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An integer network, how it came about, and whether the model's makers or hwsim quantized it."""
+
+    graph: Graph
+    info: QuantizationInfo
+    own: bool
+
+
+def prepare(model: LoadedModel, dataset: Dataset | None, settings: Settings) -> Prepared:
+    """Return the integer network of a model; one that is quantized already needs no data.
+
+    Raises
+    ------
+    InputError
+        Where a float model has no data to set ranges by.
+    """
+    stored = model.graph.quantized and settings.weight_bits is None and settings.activation_bits is None
+    if dataset is None:
+        if not stored:
+            raise InputError("--data must be given where hwsim quantizes the model: its samples set the ranges")
+        info = QuantizationInfo(
+            scheme="as stored in the model", weight_bits=common_bits(model.graph, weights=True),
+            activation_bits=common_bits(model.graph, weights=False), calibration_images=0,
+        )  # fmt: skip
+        return Prepared(model.graph, info, own=True)
+    network = prepare_network(
+        model, dataset, weight_bits=settings.weight_bits, activation_bits=settings.activation_bits,
+        calibration_images=settings.calibration_images, scaling=settings.scaling,
+        profile=settings.accelerator.arithmetic.profile,
+    )  # fmt: skip
+    return Prepared(network.integer, network.info, own=stored)
+
+
+def analyze(
+    model: LoadedModel, dataset: Dataset | None, settings: Settings, *, observe: bool = True,
+    command: str = "hwsim.sim.analyze", stage: Stage | None = None,
+) -> Analysis:  # fmt: skip
+    """Analyze the accumulators of a model.
+
+    Parameters
+    ----------
+    model
+        Quantized or float; a float model is quantized first.
+    dataset
+        Samples that fit it, to set ranges by and to observe; None proves only.
+    settings
+        The machine and the options, those of a run.
+    observe
+        Run the samples (`settings.images` of them, or all); otherwise prove only.
+    command
+        What to write into the provenance.
+    stage
+        Progress of long work.
+
+    Returns
+    -------
+    Analysis
+        The same for the same inputs, byte for byte.
+
+    Raises
+    ------
+    InputError
+        Where model, data and machine do not fit together.
+    """
+    prepared = prepare(model, dataset, settings)
+    graph = prepared.graph
+    program = Program(graph, settings.accelerator.arithmetic)
+    proofs = [
+        prove(graph, node, index, unit)
+        for index, node in enumerate(graph.nodes, start=1)
+        if isinstance(unit := program.units[node.name], ProductsUnit)
+    ]
+    data, monitors = None, {}
+    if dataset is not None and observe:
+        count = min(len(dataset), settings.images or len(dataset))
+        feed = Feed(graph, dataset, model.graph.input.quantization)
+        progress = stage("observed images", count) if stage is not None else None
+        monitors = watch(program, proofs, feed, count, threads=settings.threads, progress=progress)
+        data = DataInfo(name=dataset.name, split=dataset.split, n=count, sha256=dataset.digest())
+    layers = tuple(
+        describe(proof, monitors.get(proof.node.name), data.n if data is not None else 0) for proof in proofs
+    )
+    document = AnalysisDocument(
+        schema_version=SCHEMA_VERSION,
+        model=_model_info(model, prepared),
+        data=data,
+        quantization=prepared.info,
+        accelerator=accelerator_info(settings.accelerator),
+        layers=layers,
+        total=_total(layers),
+        provenance=Provenance(command=command, seed=0, versions=_versions()),
+    )
+    return Analysis(document, _certificate(model, graph, proofs, settings.accelerator.arithmetic.reduction))
+
+
+def watch(
+    program: Program, proofs: list[Proof], feed: Feed, count: int, *, threads: int, progress: Progress | None = None
+) -> dict[str, Monitor]:
+    """Run the first `count` samples on the golden kernels and look closely at every layer; return the counters by layer."""
+    looks = {proof.node.name: Closer(proof.output[0] * proof.output[1]) for proof in proofs}
+
+    def fresh(base: int = 0) -> dict[str, Monitor]:
+        return {proof.node.name: Monitor(proof.unit.channels, looks[proof.node.name], base) for proof in proofs}
+
+    def look(start: int, stop: int) -> dict[str, Monitor]:
+        monitors = fresh(start)
+        program.run(feed.integers(start, stop), monitors=monitors)
+        return monitors
+
+    total = fresh()
+    for monitors in in_order(look, count, 1, threads):
+        for name, monitor in monitors.items():
+            total[name].merge(monitor)
+        if progress is not None:
+            progress(1)
+    return total
+
+
+def _total(layers: tuple[AnalyzedLayer, ...]) -> AnalysisTotal:
+    observed = [layer.acc.observed_bits for layer in layers if layer.acc.observed_bits is not None]
+    seen = [layer.observed for layer in layers if layer.observed is not None]
+    return AnalysisTotal(
+        layers=len(layers),
+        proven_layers=sum(layer.no_overflow for layer in layers),
+        any_order_bits=max((layer.acc.any_order_bits for layer in layers), default=1),
+        proven_bits=max((layer.acc.proven_bits for layer in layers), default=1),
+        observed_bits=max(observed, default=None),
+        events=sum(layer.events for layer in layers),
+        struck=sum(layer.struck for layer in seen),
+        cancelled=sum(layer.cancelled for layer in seen),
+    )
+
+
+def _certificate(model: LoadedModel, graph: Graph, proofs: list[Proof], reduction: Reduction) -> Certificate:
+    def register(part: Register | None) -> RegisterSpec | None:
+        return None if part is None else RegisterSpec(bits=part.bits, overflow=part.overflow.value)
+
+    acc = register(reduction.acc)
+    assert acc is not None
+    layers = [claims(proof, graph) for proof in proofs]
+    return Certificate(
+        schema_version=1,
+        kind="hwsim accumulator certificate",
+        model=graph.name,
+        model_sha256=model.sha256,
+        machine=Machine(
+            acc=acc, lanes=reduction.lanes, tree=register(reduction.tree), chain=reduction.chain,
+            psum=register(reduction.psum), bias_at=reduction.bias_at.value, zero_points=reduction.zero_points.value,
+        ),
+        layers=layers,
+        no_overflow=all(layer.no_overflow for layer in layers),
+    )  # fmt: skip
+
+
+def _model_info(model: LoadedModel, prepared: Prepared) -> ModelInfo:
+    return ModelInfo(
+        name=model.graph.name,
+        source_format=model.source_format,
+        sha256=model.sha256,
+        input_shape=prepared.graph.input.shape[1:],
+        parameters=sum(tensor.elements for tensor in prepared.graph.tensors.values() if tensor.constant),
+        quantized_by="model" if prepared.own else "hwsim",
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "hwsim": importlib.metadata.version("hwsim"),
+        "numba": numba.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
