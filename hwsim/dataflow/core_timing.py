@@ -59,8 +59,8 @@ class CoreTiming:
 def _output_stationary(core: Core) -> tuple[int, int]:
     """Return A and H.
 
-    A: product (two cycles), tree, partial sum and accumulator of an element, the way to the far corner, the start of the drain. H: a column
-    drains its rows, and one cycle apart.
+    A: products (two cycles), tree, partial sum and accumulator of an element, the way to the far corner, the start of the
+    drain. H: a column drains its rows, and one cycle apart.
     """
     reduction = core.arithmetic.reduction
     element = 3 + (reduction.lanes > 1) + (reduction.chain is not None)
@@ -70,9 +70,9 @@ def _output_stationary(core: Core) -> tuple[int, int]:
 def _weight_stationary(core: Core) -> tuple[int, int]:
     """Return A and H, both from what happens to a slot in column 0.
 
-    Operands, products (two cycles), tree and sum of an element, and one cycle per row below it; with a chain the accumulator's sum; the
-    outliers, one cycle each, but not before their products are there. What was written is read `READ_CYCLES` before the sum
-    that it starts, by the next K tile's slot of the same pixel, H or more slots later.
+    Operands, products (two cycles), tree and sum of an element, and one cycle per row below it; with a chain the accumulator's
+    sum; the outliers, one cycle each, but not before their products are there. What was written is read `READ_CYCLES` before
+    the sum that it starts, by the next K tile's slot of the same pixel, H or more slots later.
     """
     reduction = core.arithmetic.reduction
     element = 4 + (reduction.lanes > 1)
