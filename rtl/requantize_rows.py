@@ -140,7 +140,7 @@ class RequantizeRows(wiring.Component):
     def _requantize(self, m: Module, start: Signal) -> list[Value]:
         """Shift the row through the lanes, part by part; return what comes out of them."""
         acc_bits = self.core.arithmetic.reduction.acc.bits
-        row = Signal(waiting_layout(self.core)["acc"].shape, name="row")
+        row = Signal(waiting_layout(self.core)["acc"].shape, name="row", reset_less=True)
         whole = self.rows.payload.acc.as_value()
         following = row.as_value() >> acc_bits * len(self.lanes)
         m.d.sync += row.as_value().eq(whole if self.parts == 1 else Mux(start, whole, following))
