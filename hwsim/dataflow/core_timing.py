@@ -92,6 +92,7 @@ def requantizer_latency(core: Core) -> int:
     bits = max(reduction.acc.bits, core.bias_bits) + 1 if late else reduction.acc.bits
     # Where there is a bias to add, a carry chain of more than 36 bits is cut in two.
     add = 2 if late and bits > 36 else 1
-    # The operands, the partial products (twice), the columns, and each column's carry but the lowest one's; the multiplier has two limbs.
+    # The operands, the partial products (twice), the columns, and each column's carry but the lowest one's; the multiplier has
+    # two limbs.
     multiply = 0 if core.arithmetic.profile is Profile.POWER_OF_TWO else 4 + max(1, -(-(bits - 1) // 17))
     return add + multiply + 4 + 3
