@@ -266,6 +266,16 @@ def average_pool(
     return result
 
 
+def dequantize_float32(q: int, scale: float, zero_point: int) -> Fraction:
+    """ONNX's DequantizeLinear of an integer of up to 16 bits, in float32."""
+    return to_float32((q - zero_point) * to_float32(Fraction(scale)))
+
+
+def quantize_float32(real: Fraction, scale: float, zero_point: int, lo: int, hi: int) -> int:
+    """ONNX's QuantizeLinear of a float32: the quotient rounded to float32, then half to even."""
+    return max(lo, min(hi, round(to_float32(real / to_float32(Fraction(scale)))) + zero_point))
+
+
 def add(
     a: int,
     b: int,
@@ -278,11 +288,8 @@ def add(
 ) -> int:
     """TFLite's quantized sum of two integers; scales and zero points of a, b and the result."""
     if profile is Profile.ORT_FLOAT32:
-        terms = [
-            to_float32(Fraction(q - zero) * to_float32(Fraction(scales[i] / scales[2])))
-            for i, (q, zero) in enumerate(zip((a, b), zero_points[:2], strict=True))
-        ]
-        return max(lo, min(hi, round(to_float32(terms[0] + terms[1])) + zero_points[2]))
+        terms = [dequantize_float32(q, scales[i], zero_points[i]) for i, q in enumerate((a, b))]
+        return quantize_float32(to_float32(terms[0] + terms[1]), scales[2], zero_points[2], lo, hi)
     twice = 2 * max(scales[0], scales[1])
     total = sum(
         scale_real((q - zero_points[i]) * 2**headroom, scales[i] / twice, profile) for i, q in enumerate((a, b))
@@ -290,15 +297,27 @@ def add(
     return requantize(total, twice / (2**headroom * scales[2]), profile, zero_points[2], lo, hi)
 
 
-def mul(a: int, b: int, real: float, zero_points: Sequence[int], lo: int, hi: int, profile: Profile) -> int:
-    """The exact product of centred integers, scaled once by `real`."""
+def mul(
+    a: int, b: int, scales: Sequence[float], zero_points: Sequence[int], lo: int, hi: int, profile: Profile, real: float
+) -> int:  # fmt: skip
+    """The exact product of centred integers, scaled once by `real`; in float32 where the profile says so."""
+    if profile is Profile.ORT_FLOAT32:
+        one, other = (dequantize_float32(q, scales[i], zero_points[i]) for i, q in enumerate((a, b)))
+        return quantize_float32(to_float32(one * other), scales[2], zero_points[2], lo, hi)
     return requantize((a - zero_points[0]) * (b - zero_points[1]), real, profile, zero_points[2], lo, hi)
 
 
-def mean(values: Sequence[int], real: float, zero_points: Sequence[int], lo: int, hi: int, profile: Profile) -> int:
-    """TFLite's mean: the sum of centred integers times ``real / count``, whose integer multiplier is divided by the count."""
+def mean(
+    values: Sequence[int], scales: Sequence[float], zero_points: Sequence[int], lo: int, hi: int, profile: Profile
+) -> int:
+    """TFLite's mean: the sum of centred integers times ``scale / output scale / count``, the multiplier divided by the count."""
     count = len(values)
     total = sum(values) - count * zero_points[0]
+    if profile is Profile.ORT_FLOAT32:
+        steps = to_float32(to_float32(Fraction(scales[1])) * count)
+        factor32 = to_float32(to_float32(Fraction(scales[0])) / steps)
+        return max(lo, min(hi, round(to_float32(to_float32(Fraction(total)) * factor32)) + zero_points[1]))
+    real = scales[0] / scales[1]
     if profile is not Profile.TFLITE:
         return requantize(total, real / count, profile, zero_points[1], lo, hi)
     factor = Multiplier.from_real(real)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from hwsim.graph.operator import Operator
 from hwsim.graph.tensor import Tensor
-from hwsim.spec import InputError, require
+from hwsim.spec import InputError, Profile, require
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +55,10 @@ class Graph:
         Names of the activations that enter and leave.
     scaling
         How the model's makers turn pixels into its real input, where the model says so.
+    profile
+        How they round, where not as the TFLite reference kernels do.
+    real
+        The float network of an integer one, where it cannot be had from the integers alone (see `hwsim.quant.dequantized`).
     """
 
     name: str
@@ -64,6 +68,8 @@ class Graph:
     outputs: tuple[str, ...]
     scaling: InputScaling | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    profile: Profile = Profile.TFLITE
+    real: Graph | None = None
 
     def __post_init__(self) -> None:
         require(len(self.inputs) == 1, f"{self.name}: inputs", "exactly one tensor", list(self.inputs))

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from hwsim.graph.tensor import Array, Tensor
 from hwsim.kernels.monitor import Monitor
-from hwsim.spec import Arithmetic, Operand, Role, Workload
+from hwsim.spec import Arithmetic, Operand, Role, Sliding, Workload
 
 
 class Unit(ABC):
@@ -69,7 +69,13 @@ class Operator(ABC):
         operands += [tensor_operand("activations_out", tensor) for tensor in outputs]
         m, k, n, groups = self.gemm(inputs, outputs)
         activation_bits = operands[0].element_bits if operands else 0
-        return Workload(name, self.kind, m, k, n, groups, tuple(operands), 0, activation_bits)
+        return Workload(
+            name, self.kind, m, k, n, groups, tuple(operands), 0, activation_bits, self.sliding(inputs, outputs)
+        )
+
+    def sliding(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Sliding | None:
+        """Return which part of the image each output pixel reads; None where that may be all of it."""
+        return None
 
 
 def tensor_operand(role: Role, tensor: Tensor) -> Operand:

@@ -28,12 +28,15 @@ class Quantization:
         int64 of the same shape.
     axis
         The axis that C counts, or None per tensor.
+    limits
+        The lowest and the highest q in use, where that is not all of the format: a narrow range, or a fused clamp.
     """
 
     format: Format
     scale: Array
     zero_point: Array
     axis: int | None = None
+    limits: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", np.asarray(self.scale, np.float64))
@@ -54,6 +57,17 @@ class Quantization:
             "a scalar, or a vector with an axis",
             f"of shape {self.scale.shape} with axis {self.axis}",
         )
+        require(form.lo <= self.lo <= self.hi <= form.hi, "limits", f"rising, in {form.lo}..{form.hi}", self.limits)
+
+    @property
+    def lo(self) -> int:
+        """The smallest q in use."""
+        return self.format.lo if self.limits is None else self.limits[0]
+
+    @property
+    def hi(self) -> int:
+        """The largest q in use."""
+        return self.format.hi if self.limits is None else self.limits[1]
 
     @property
     def symmetric(self) -> bool:
@@ -68,9 +82,9 @@ class Quantization:
         return values.reshape(shape)
 
     def quantize(self, real: Array) -> Array:
-        """Return integers of dtype ``format.storage``: round half to even in float64, then clamp to the format."""
+        """Return integers of dtype ``format.storage``: round half to even in float64, then clamp to `lo..hi`."""
         steps = np.rint(np.asarray(real, np.float64) / self._along(self.scale, np.ndim(real)))
-        q = np.clip(steps + self._along(self.zero_point, np.ndim(real)), self.format.lo, self.format.hi)
+        q = np.clip(steps + self._along(self.zero_point, np.ndim(real)), self.lo, self.hi)
         found: Array = q.astype(self.format.storage)
         return found
 

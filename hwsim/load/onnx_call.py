@@ -74,8 +74,16 @@ class Call:
         """Return an input, None where it is not given."""
         return self.inputs[index] if index < len(self.inputs) else None
 
-    def feature(self, index: int = 0) -> Feature:
-        """Return an input that must depend on the image."""
+    def feature(self, index: int = 0, *, integer: bool = False) -> Feature:
+        """Return an input that must depend on the image, and be reals (or integers)."""
+        value = self.moved(index)
+        if value.integer != integer:
+            kinds = "reals (after a DequantizeLinear)", "integers (after a QuantizeLinear)"
+            raise InputError(f"input {index} must be {kinds[integer]}, not {kinds[not integer].split(' ')[0]}")
+        return value
+
+    def moved(self, index: int = 0) -> Feature:
+        """Return an input that must depend on the image, reals or integers, for an operator that only moves them."""
         value = self.optional(index)
         if not isinstance(value, Feature):
             raise InputError(f"input {index} must be computed from the graph's input, not a constant")

@@ -17,21 +17,19 @@ from hwsim.spec import InputError, require
 MAX_FILE_BYTES = 2**31 - 1
 """Protobuf cannot hold more in one message; larger models keep their weights in files beside it."""
 
-_QUANTIZED = frozenset(
-    {
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "DynamicQuantizeLinear",
-        "ConvInteger",
-        "MatMulInteger",
-        "Quant",
-        "IntQuant",
-        "FloatQuant",
-        "BipolarQuant",
-        "Trunc",
-    }
-)
 _STANDARD_DOMAINS = ("", "ai.onnx")
+_QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+_MOVED = frozenset({"QuantizeLinear", "DequantizeLinear"})
+"""Operators that were ONNX Runtime's own before a later operator set took 16 and 4 bits in."""
+
+
+def operator_of(node: onnx.NodeProto) -> str:
+    """Return an operator's name: as it is in the standard domain, otherwise with its domain before it."""
+    if node.domain in _STANDARD_DOMAINS or (node.domain == "com.microsoft" and node.op_type in _MOVED):
+        return str(node.op_type)
+    if node.domain in _QONNX_DOMAINS:
+        return f"qonnx.{'Quant' if node.op_type == 'IntQuant' else node.op_type}"
+    return f"{node.domain}.{node.op_type}"
 
 
 def node_label(node: onnx.NodeProto) -> str:
@@ -40,21 +38,21 @@ def node_label(node: onnx.NodeProto) -> str:
 
 
 def read_model(path: Path, supported: frozenset[str], opsets: range) -> onnx.ModelProto:
-    """Read and check a model; weights stay undecoded in their protobuf messages.
+    """Read and check a model; nodes get the names of `operator_of`, weights stay undecoded in their protobuf messages.
 
     Parameters
     ----------
     path
         The `.onnx` file, at most `MAX_FILE_BYTES`.
     supported
-        Operators of the standard domain that the caller can convert.
+        Operators that the caller can convert, as `operator_of` names them.
     opsets
         Versions of the standard operator set that the caller understands.
 
     Raises
     ------
     InputError
-        Where the file is not an ONNX model, is quantized, or uses an operator or a version that is not supported.
+        Where the file is not an ONNX model, or uses an operator or a version that is not supported.
     """
     model = onnx.ModelProto()
     try:
@@ -67,11 +65,25 @@ def read_model(path: Path, supported: frozenset[str], opsets: range) -> onnx.Mod
     _check_order(model.graph)
     require(opset_of(model) in opsets, "opset", f"from {opsets.start} to {opsets.stop - 1}", opset_of(model))
     try:
-        # By path, so that it also checks where external data lie.
-        onnx.checker.check_model(path)
+        if all(entry.domain in {known.domain for known in model.opset_import} for entry in model.graph.node):
+            # By path, so that it also checks where external data lie.
+            onnx.checker.check_model(path)
+        else:
+            # Old QONNX files do not say which version of its operators they use.
+            _check_message(model)
     except (onnx.checker.ValidationError, ValueError, RuntimeError, OSError) as error:
         raise _unreadable(error) from None
+    for node in model.graph.node:
+        node.op_type, node.domain = operator_of(node), ""
     return model
+
+
+def _check_message(model: onnx.ModelProto) -> None:
+    complete = onnx.ModelProto()
+    complete.CopyFrom(model)
+    for domain in {node.domain for node in model.graph.node} - {entry.domain for entry in model.opset_import}:
+        complete.opset_import.add(domain=domain, version=1)
+    onnx.checker.check_model(complete)
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -110,20 +122,9 @@ def _check_text(message: Message) -> None:
 
 def _check_operators(graph: onnx.GraphProto, supported: frozenset[str]) -> None:
     for node in graph.node:
-        if node.op_type in _QUANTIZED or node.op_type.startswith("QLinear"):
-            raise InputError(
-                f"quantized ONNX is not supported yet: node {node_label(node)} uses {node.op_type}; "
-                "give a float ONNX or an int8 TFLite model"
-            )
-    for node in graph.node:
-        standard = node.domain in _STANDARD_DOMAINS
-        operator = node.op_type if standard else f"{node.domain}.{node.op_type}"
-        require(
-            standard and operator in supported,
-            f"node {node_label(node)}: operator",
-            f"one of {', '.join(sorted(supported))}",
-            operator,
-        )
+        operator = operator_of(node)
+        allowed = f"one of {', '.join(sorted(supported))}"
+        require(operator in supported, f"node {node_label(node)}: operator", allowed, operator)
 
 
 def _check_order(graph: onnx.GraphProto) -> None:

@@ -1,22 +1,26 @@
-"""Float ONNX models as graphs."""
+"""ONNX models, float or quantized, as graphs."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
-from hwsim.graph import Graph, InputScaling, Node
+from hwsim.graph import Graph, InputScaling, Node, Tensor
 from hwsim.load.onnx_build import Builder, Constant, Feature, Value
 from hwsim.load.onnx_call import Call
 from hwsim.load.onnx_file import node_label, opset_of, read_model
 from hwsim.load.onnx_fold import FOLDABLE, fold, foldable
+from hwsim.load.onnx_integer import integer_network
 from hwsim.load.onnx_layout import TO_NCHW, TO_NHWC
-from hwsim.load.onnx_merge import merge
-from hwsim.load.onnx_ops import CONVERTERS
+from hwsim.load.onnx_ops import CONVERTERS, MOVES, QUANTIZERS
+from hwsim.load.onnx_quantizer import Quantizer
+from hwsim.load.onnx_real import real_network
 from hwsim.load.onnx_tensors import decode
-from hwsim.spec import InputError, require
+from hwsim.spec import InputError, Profile, require
 
 OPSETS = range(7, onnx.defs.onnx_opset_version() + 1)
 """Operator sets that the converters know; 7 brought NumPy's broadcasting."""
@@ -29,15 +33,19 @@ CONSTANTS_BASE = 1 << 22
 """Bound on the elements of constants: stored ones, their permuted copies, and those that folding computes."""
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
-_PASSING = frozenset({"Add", "Cast", "Div", "Identity", "Mul", "Sub"})
+_INTEGERS = (onnx.TensorProto.UINT8, onnx.TensorProto.INT8, onnx.TensorProto.UINT16, onnx.TensorProto.INT16)
+_PASSING = frozenset(
+    {"Add", "Cast", "Clip", "DequantizeLinear", "Div", "Identity", "Mul", "Quant", "QuantizeLinear", "Sub"}
+)
 
 
 def load_onnx(path: str | Path) -> Graph:
-    """Read a float ONNX model, operator sets 7 and newer.
+    """Read an ONNX model, operator sets 7 and newer: float, or quantized as QDQ, QCDQ, QOperator or QONNX.
 
-    Images become NHWC; an output that is an image is NHWC, too. Batch norm, biases and ReLUs are merged into the layers
-    before them. Nodes keep ONNX's names, or take that of their output. Nothing in the file is executed; external data
-    are read from the model's own folder only.
+    A model whose activations are quantized becomes an integer network, with `Graph.real` beside it; one where only weights
+    are becomes the float network of these weights. Images become NHWC; an output that is an image is NHWC, too. Batch norm,
+    biases and ReLUs are merged into the layers before them. Nodes keep ONNX's names, or take that of their output. Nothing
+    in the file is executed; external data are read from the model's own folder only.
 
     Parameters
     ----------
@@ -52,8 +60,8 @@ def load_onnx(path: str | Path) -> Graph:
     Raises
     ------
     InputError
-        If the file is damaged, quantized, or uses an operator, a type or an attribute that hwsim does not support. One
-        line that names the file and the node or tensor.
+        If the file is damaged, or uses an operator, a type or an attribute that hwsim does not support, or has layers that
+        cannot be computed in integers. One line that names the file and the nodes or the tensor.
     """
     path = Path(path)
     try:
@@ -79,17 +87,31 @@ class _Import:
         for tensor in source.initializer:
             self._values[tensor.name] = Constant(tensor.name, decode(tensor, self._path.parent))
         stored = sum(value.data.size for value in self._values.values() if isinstance(value, Constant))
-        build = Builder(CONSTANTS_PER_STORED * stored + CONSTANTS_BASE)
+        quantized = any(node.op_type in QUANTIZERS for node in source.node)
+        build = Builder(CONSTANTS_PER_STORED * stored + CONSTANTS_BASE, quantized=quantized)
         entry = self._enter(build)
         for node in source.node:
             self._convert(build, node)
-        outputs = tuple(self._output(value.name) for value in source.output)
-        nodes = _needed(merge(build.tensors, build.nodes, outputs), outputs)
-        used = {entry, *outputs} | {name for node in nodes for name in (*node.inputs, *node.outputs)}
-        tensors = {name: tensor for name, tensor in build.tensors.items() if name in used}
+        outputs = [(self._output(value.name), value.name) for value in source.output]
+        leaving = [feature.tensor for feature, _ in outputs]
+        nodes = _needed(build.nodes, leaving)
         metadata = {entry.key: entry.value for entry in self._model.metadata_props}
         scaling = _scaling(metadata, build.tensors[entry].shape[-1])
-        return Graph(self._path.stem, tensors, nodes, (entry,), outputs, scaling, metadata)
+
+        def graph(made: tuple[dict[str, Tensor], list[Node], tuple[str, ...]]) -> Graph:
+            tensors, order, ends = made
+            order = _needed(order, ends)
+            used = {entry, *ends} | {name for node in order for name in (*node.inputs, *node.outputs)}
+            kept = {name: tensor for name, tensor in tensors.items() if name in used}
+            return Graph(self._path.stem, kept, order, (entry,), ends, scaling, metadata)
+
+        real = graph(real_network(build.tensors, nodes, leaving))
+        stored = build.tensors[entry].quantization is not None
+        if not (stored or any(isinstance(node.op, Quantizer) for node in nodes)):
+            return real
+        named = [(feature.tensor, None if feature.integer else name) for feature, name in outputs]
+        integer = graph(integer_network(build.tensors, nodes, named))
+        return replace(integer, profile=Profile.ORT_FLOAT32, real=real)
 
     def _enter(self, build: Builder) -> str:
         given = [value for value in self._model.graph.input if value.name not in self._values]
@@ -98,7 +120,12 @@ class _Import:
         )
         name, kind = given[0].name, given[0].type.tensor_type
         where = f"input {name!r}"
-        require(kind.elem_type in _FLOATS, f"{where}: element type", "float", kind.elem_type)
+        require(
+            kind.elem_type in _FLOATS + _INTEGERS,
+            f"{where}: element type",
+            "float or a quantized integer",
+            kind.elem_type,
+        )
         sizes = [dim.dim_value for dim in kind.shape.dim]
         require(len(sizes) >= 2, f"{where}: shape", "[batch, ...] with at least 2 axes", sizes)
         require(
@@ -111,7 +138,7 @@ class _Import:
         shape = (1, *sizes[1:])
         image = len(shape) == 4 and not _channels_last(self._model.graph, name)
         entry = build.input(name, tuple(shape[axis] for axis in TO_NHWC) if image else shape)
-        self._values[name] = Feature(entry, shape, image)
+        self._values[name] = Feature(entry, shape, image, kind.elem_type in _INTEGERS)
         return entry
 
     def _convert(self, build: Builder, node: onnx.NodeProto) -> None:
@@ -122,6 +149,8 @@ class _Import:
                 value: Value = fold(call, self._path.parent)
             elif node.op_type in CONVERTERS:
                 value = CONVERTERS[node.op_type](call)
+                if node.op_type in MOVES and isinstance(value, Feature):
+                    value = replace(value, integer=_same_kind(inputs))
             else:
                 raise InputError("inputs must be constants, not computed tensors")
         except InputError as error:
@@ -133,11 +162,18 @@ class _Import:
         require(name in self._values, "input", "the first output of its node", repr(name))
         return self._values[name]
 
-    def _output(self, name: str) -> str:
+    def _output(self, name: str) -> Feature:
         value = self._values.get(name)
         if not isinstance(value, Feature):
             raise InputError(f"output {name!r} must be the first output of a node and depend on the input")
-        return value.tensor
+        return value
+
+
+def _same_kind(inputs: Sequence[Value | None]) -> bool:
+    """Return whether what a node moves is integers; all or none of its inputs must be."""
+    kinds = {value.integer for value in inputs if isinstance(value, Feature)}
+    require(len(kinds) == 1, "inputs", "all integers or all reals", "both")
+    return kinds.pop()
 
 
 def _channels_last(graph: onnx.GraphProto, name: str) -> bool:
@@ -155,7 +191,7 @@ def _channels_last(graph: onnx.GraphProto, name: str) -> bool:
     return transposed
 
 
-def _needed(nodes: list[Node], outputs: tuple[str, ...]) -> list[Node]:
+def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
     """Leave out nodes that no output depends on: transposes that a layer's weights have taken."""
     wanted = set(outputs)
     kept = []

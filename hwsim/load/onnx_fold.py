@@ -7,6 +7,7 @@ that a small hostile file cannot ask for much memory or time.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,8 @@ _SHAPE_READERS = frozenset({"Shape", "Size"})
 _UNARY = frozenset(
     {"Cast", "Floor", "Identity", "Neg", "Reshape", "Slice", "Sqrt", "Squeeze", "Transpose", "Unsqueeze"}
 )
-_BROADCASTING = frozenset({"Add", "Div", "Equal", "Mul", "Sub", "Where"})
+_MOVES = frozenset({"Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+_BROADCASTING = frozenset({"Add", "Div", "Equal", "Mul", "Pow", "Sub", "Where"})
 _COMBINING = frozenset({"Concat", "Gather", "ReduceProd"})
 
 FOLDABLE = _SHAPE_READERS | _UNARY | _BROADCASTING | _COMBINING | {"Constant", "ConstantOfShape"}
@@ -52,6 +54,9 @@ def fold(call: Call, folder: Path) -> Constant:
         data = _shape(call)
     elif operator == "ConstantOfShape":
         data = _filled(call, folder)
+    elif (moved := _moved(call)) is not None:
+        call.build.spend(moved.data.size)
+        return moved
     else:
         data = _computed(call)
     call.build.spend(data.size)
@@ -92,10 +97,26 @@ def _filled(call: Call, folder: Path) -> Array:
     return np.full(shape, fill.reshape(()), fill.dtype)
 
 
+def _moved(call: Call) -> Constant | None:
+    """Move a quantized constant as the integers that it is; None for other operators and constants."""
+    value = call.inputs[0] if call.inputs else None
+    if not isinstance(value, Constant) or value.quantization is None:
+        return None
+    if call.proto.op_type in _MOVES and value.quantization.axis is None:
+        plain = replace(call, inputs=[replace(value, quantization=None), *call.inputs[1:]])
+        return Constant(call.proto.output[0], _computed(plain), value.quantization)
+    if call.proto.op_type != "Transpose":
+        return None
+    rank = value.data.ndim
+    order = [int(axis) for axis in call.attribute("perm") or reversed(range(rank))]
+    require(sorted(order) == list(range(rank)), "perm", f"an order of the {rank} axes", order)
+    return replace(value.transposed(order), name=call.proto.output[0])
+
+
 def _computed(call: Call) -> Array:
     operator = call.proto.op_type
     arrays = {
-        name: value.data
+        name: value.float32()
         for name, value in zip(call.proto.input, call.inputs, strict=True)
         if isinstance(value, Constant)
     }

@@ -23,7 +23,7 @@ from hwsim.spec import require
 
 def reshape_to(call: Call) -> Feature:
     """Give the elements another shape."""
-    feature = call.feature(0)
+    feature = call.moved(0)
     wanted = call.integers("shape", 1)
     require(wanted is not None, "shape", "given", "left out")
     return _reshaped(call, feature, _target(call, feature.shape, wanted or ()))
@@ -31,7 +31,7 @@ def reshape_to(call: Call) -> Feature:
 
 def flatten(call: Call) -> Feature:
     """Make two axes of all."""
-    feature = call.feature(0)
+    feature = call.moved(0)
     rank = len(feature.shape)
     axis = call.integer("axis", 1)
     require(-rank <= axis <= rank, "axis", f"from {-rank} to {rank}", axis)
@@ -41,7 +41,7 @@ def flatten(call: Call) -> Feature:
 
 def squeeze(call: Call) -> Feature:
     """Drop axes of size 1."""
-    feature = call.feature(0)
+    feature = call.moved(0)
     rank = len(feature.shape)
     given = call.integers("axes", 1)
     # Without axes every axis of size 1 goes: the batch, too, which the check of the result then refuses.
@@ -52,7 +52,7 @@ def squeeze(call: Call) -> Feature:
 
 def unsqueeze(call: Call) -> Feature:
     """Insert axes of size 1."""
-    feature = call.feature(0)
+    feature = call.moved(0)
     given = call.integers("axes", 1) or ()
     rank = len(feature.shape) + len(given)
     axes = _normal(given, rank)
@@ -62,7 +62,7 @@ def unsqueeze(call: Call) -> Feature:
 
 def transpose(call: Call) -> Feature:
     """Permute axes; where NCHW becomes NHWC or back, the graph's tensor often is in that order already."""
-    feature = call.feature(0)
+    feature = call.moved(0)
     rank = len(feature.shape)
     permutation = tuple(int(axis) for axis in call.attribute("perm") or reversed(range(rank)))
     require(sorted(permutation) == list(range(rank)), "perm", f"an order of the {rank} axes", list(permutation))
@@ -78,19 +78,23 @@ def transpose(call: Call) -> Feature:
 
 def concat(call: Call) -> Feature:
     """Join features along an axis."""
-    features = unify(call.build, [call.feature(index) for index in range(len(call.inputs))])
+    features = unify(call.build, [call.moved(index) for index in range(len(call.inputs))])
     axis = stored_axis(features[0], call.integer("axis", 1))
     return call.emit(Concat(axis), [feature.tensor for feature in features], features[0].image)
 
 
 def pad(call: Call) -> Feature:
     """Surround with zeros."""
-    feature = call.feature(0)
+    feature = call.moved(0)
     rank = len(feature.shape)
     mode = call.text("mode", "constant")
     require(mode == "constant", "mode", "constant", mode)
     value = call.scalar("value", 2, 0.0)
-    require(value == 0.0, "constant_value", "0", value)
+    known = call.build.tensors[feature.tensor].quantization
+    # Integers are padded with integers: with the one that stands for 0.
+    zero = int(known.zero_point) if feature.integer and known is not None else 0
+    require(value == zero, "constant_value", str(zero), value)
+    require(known is not None or not feature.integer, "input", "quantized by a node of the model", "the model's input")
     pads = call.integers("pads", 1) or ()
     given = call.optional_constant(3)
     axes = range(rank) if given is None else _normal([int(axis) for axis in given.data.reshape(-1)], rank)

@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 
-from hwsim.load.onnx_build import Constant, Feature
+from hwsim.load.onnx_build import Constant, Feature, Value
 from hwsim.load.onnx_call import Call
 from hwsim.load.onnx_layout import beside, stored_axis, unify
-from hwsim.ops import Activation, Add, Lookup, Mul, Rectify, Softmax
-from hwsim.spec import InputError, require
+from hwsim.load.onnx_qdq import clip_integers
+from hwsim.ops import Activation, Add, Lookup, Mul, Range, Rectify, Softmax
+from hwsim.ops.activation import Clamp
+from hwsim.spec import require
 
 SIXTH_TOLERANCE = 1e-6
 """Exporters write 1/6 with 7 digits or as a float32."""
@@ -23,7 +25,7 @@ def identity(call: Call) -> Feature:
     """Pass on what does nothing at inference: Identity, Dropout."""
     training = call.optional_constant(2)
     require(training is None or not training.data.any(), "training_mode", "false", True)
-    return call.feature(0)
+    return call.moved(0)
 
 
 def cast(call: Call) -> Feature:
@@ -38,14 +40,19 @@ def relu(call: Call) -> Feature:
     return _rectify(call, Activation.RELU)
 
 
-def clip(call: Call) -> Feature:
-    """Clamp to one of the ranges that a layer's output stage knows."""
+def clip(call: Call) -> Value:
+    """Clamp reals or integers to a range."""
+    value = call.inputs[0]
+    if value is None or isinstance(value, Constant) or value.integer:
+        return clip_integers(call)
     lo, hi = call.scalar("min", 1, -math.inf), call.scalar("max", 2, math.inf)
+    require(not math.isnan(lo) and not math.isnan(hi), "min and max", "rising numbers", f"{lo:g} and {hi:g}")
     bounds = (lo if lo > -FLOAT16_MAX else -math.inf, hi if hi < FLOAT16_MAX else math.inf)
     for activation in Activation:
         if activation.bounds == bounds:
             return call.feature(0) if activation is Activation.NONE else _rectify(call, activation)
-    raise InputError(f"min and max must be 0 and infinity, 0 and 6, or -1 and 1, not {lo:g} and {hi:g}")
+    require(bounds[0] <= bounds[1], "min and max", "rising numbers", f"{lo:g} and {hi:g}")
+    return _rectify(call, Range(*bounds))
 
 
 def hard_sigmoid(call: Call) -> Feature:
@@ -109,11 +116,15 @@ def batch_normalization(call: Call) -> Feature:
     spread = variance + call.number("epsilon", 1e-5)
     require(bool((spread > 0).all()), "input_var + epsilon", "positive", spread.min())
     factor = gamma / np.sqrt(spread)
+    term = beta - mean * factor
+    if call.build.quantized:
+        single = [part.astype(np.float32) for part in (gamma, beta, mean, variance)]
+        with np.errstate(all="ignore"):  # what overflows is refused as a constant
+            factor = single[0] * (np.float32(1) / np.sqrt(single[3] + np.float32(call.number("epsilon", 1e-5))))
+            term = single[1] - single[2] * factor
     shape = (channels,) + (1,) * (len(feature.shape) - 2)
     scale = call.build.constant(f"{call.name}/scale", beside(Constant("scale", factor.reshape(shape)), feature))
-    shift = call.build.constant(
-        f"{call.name}/shift", beside(Constant("shift", (beta - mean * factor).reshape(shape)), feature)
-    )
+    shift = call.build.constant(f"{call.name}/shift", beside(Constant("shift", term.reshape(shape)), feature))
     scaled = call.build.apply(f"{call.name}/scale", Mul(), [feature.tensor, scale])
     return call.emit(Add(), [scaled, shift], feature.image)
 
@@ -134,7 +145,7 @@ def softmax(call: Call) -> Feature:
     return call.emit(Softmax(stored_axis(feature, axis)), [feature.tensor], feature.image)
 
 
-def _rectify(call: Call, activation: Activation) -> Feature:
+def _rectify(call: Call, activation: Clamp) -> Feature:
     feature = call.feature(0)
     return call.emit(Rectify(activation), [feature.tensor], feature.image)
 
@@ -155,5 +166,8 @@ def _combine(call: Call, op: Add | Mul) -> Feature:
 
 
 def _with_constant(call: Call, op: Add | Mul, feature: Feature, constant: Constant) -> Feature:
-    name = call.build.constant(constant.name, beside(constant, feature))
-    return call.emit(op, [feature.tensor, name], feature.image)
+    quantization = constant.quantization
+    if quantization is not None and quantization.axis is not None:
+        constant, quantization = Constant(constant.name, constant.real()), None
+    kept = Constant(constant.name, beside(constant, feature), quantization)
+    return call.emit(op, [feature.tensor, call.build.parameter(kept)], feature.image)

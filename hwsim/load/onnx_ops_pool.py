@@ -21,7 +21,7 @@ _COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric
 
 def max_pool(call: Call) -> Feature:
     """Take the largest value of each window."""
-    image = as_image(call.build, call.feature(0))
+    image = as_image(call.build, call.moved(0))
     window = window_of(call, _kernel(call), image.shape[2:])
     return call.emit(MaxPool2D(window), [image.tensor], image=True)
 
@@ -31,12 +31,13 @@ def average_pool(call: Call) -> Feature:
     image = as_image(call.build, call.feature(0))
     window = window_of(call, _kernel(call), image.shape[2:])
     include = bool(call.integer("count_include_pad", 0))
-    return call.emit(AveragePool2D(window, include_padding=include), [image.tensor], image=True)
+    op = AveragePool2D(window, include_padding=include, by_columns=call.opset < 19)
+    return call.emit(op, [image.tensor], image=True)
 
 
 def global_max_pool(call: Call) -> Feature:
     """Take the largest value of each channel."""
-    image = as_image(call.build, call.feature(0))
+    image = as_image(call.build, call.moved(0))
     return call.emit(MaxPool2D(Window((image.shape[2], image.shape[3]))), [image.tensor], image=True)
 
 
@@ -72,7 +73,7 @@ def reduce_mean(call: Call) -> Feature:
 
 def resize(call: Call) -> Feature:
     """Resize by nearest neighbours, where ONNX's choice of pixels is one that `ResizeNearest` can make."""
-    image = as_image(call.build, call.feature(0))
+    image = as_image(call.build, call.moved(0))
     mode = call.text("mode", "nearest")
     require(mode == "nearest", "mode", "nearest", mode)
     size, scales = _resized(call, image)

@@ -32,9 +32,9 @@ def conv(call: Call) -> Feature:
     )
     window = window_of(call, (kernel[0], kernel[1]), image.shape[2:])
     if group == channels > 1:
-        names = [image.tensor, call.build.constant(weights.name, weights.data.transpose(1, 2, 3, 0))]
+        names = [image.tensor, call.build.parameter(weights.transposed((1, 2, 3, 0)))]
         return call.emit(DepthwiseConv2D(window, outputs // channels), [*names, *_bias(call, outputs)], image=True)
-    names = [image.tensor, call.build.constant(weights.name, weights.data.transpose(0, 2, 3, 1))]
+    names = [image.tensor, call.build.parameter(weights.transposed((0, 2, 3, 1)))]
     return call.emit(Conv2D(window, group), [*names, *_bias(call, outputs)], image=True)
 
 
@@ -44,18 +44,20 @@ def gemm(call: Call) -> Feature:
     alpha, beta = call.number("alpha", 1.0), call.number("beta", 1.0)
     matrix = call.constant(1)
     require(matrix.data.ndim == 2, "B", "a matrix", f"of shape {list(matrix.shape)}")
-    weights = matrix.real() if call.integer("transB", 0) else matrix.real().T
-    scaled = Constant(matrix.name, weights * alpha)
+    turned = matrix if call.integer("transB", 0) else matrix.transposed((1, 0))
+    scaled = turned if alpha == 1 else Constant(matrix.name, turned.real() * alpha)
     term = call.optional_constant(2)
     if term is None:
         return _fully_connected(call, scaled, None)
-    outputs = weights.shape[0]
+    outputs = turned.shape[0]
     require(
         term.shape in ((), (1,), (1, 1), (outputs,), (1, outputs)),
         "C",
         f"a row of {outputs} numbers",
         f"of shape {list(term.shape)}",
     )
+    if beta == 1 and term.shape == (outputs,):
+        return _fully_connected(call, scaled, term)
     bias = np.broadcast_to(term.real().reshape(-1), (outputs,)) * beta
     return _fully_connected(call, scaled, Constant(term.name, bias))
 
@@ -64,7 +66,7 @@ def matmul(call: Call) -> Feature:
     """Multiply by a constant matrix."""
     matrix = call.constant(1)
     require(matrix.data.ndim == 2, "right side", "a matrix", f"of shape {list(matrix.shape)}")
-    return _fully_connected(call, Constant(matrix.name, matrix.data.T), None)
+    return _fully_connected(call, matrix.transposed((1, 0)), None)
 
 
 def _fully_connected(call: Call, weights: Constant, bias: Constant | None) -> Feature:
@@ -76,9 +78,9 @@ def _fully_connected(call: Call, weights: Constant, bias: Constant | None) -> Fe
         f"of shape {list(rows.shape)}",
     )
     source, matrix = through_flatten(call.build, rows.tensor, weights.data)
-    names = [source, call.build.constant(weights.name, matrix)]
+    names = [source, call.build.parameter(weights, matrix)]
     if bias is not None:
-        names.append(call.build.constant(bias.name, bias.data))
+        names.append(call.build.parameter(bias))
     return call.emit(FullyConnected(), names)
 
 
@@ -89,4 +91,4 @@ def _bias(call: Call, outputs: int) -> list[str]:
     require(
         bias.shape == (outputs,), "bias", f"{outputs} numbers, one per output channel", f"of shape {list(bias.shape)}"
     )
-    return [call.build.constant(bias.name, bias.data)]
+    return [call.build.parameter(bias)]

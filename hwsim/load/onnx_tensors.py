@@ -13,23 +13,33 @@ from hwsim.graph import Array
 from hwsim.spec import InputError, require
 
 _TYPES = frozenset(
-    getattr(onnx.TensorProto, name)
+    getattr(onnx.TensorProto, name, -1)  # an older onnx lacks the newest
     for name in (
         "FLOAT",
         "FLOAT16",
         "BFLOAT16",
         "DOUBLE",
         "BOOL",
+        "INT2",
+        "INT4",
         "INT8",
         "INT16",
         "INT32",
         "INT64",
+        "UINT2",
+        "UINT4",
         "UINT8",
         "UINT16",
         "UINT32",
         "UINT64",
     )
 )
+
+
+_PACKED = {
+    getattr(onnx.TensorProto, name, -1): bits for name, bits in (("INT2", 2), ("UINT2", 2), ("INT4", 4), ("UINT4", 4))
+}
+"""Bits of the element types that share bytes."""
 
 
 def decode(tensor: onnx.TensorProto, folder: Path) -> Array:
@@ -52,7 +62,8 @@ def decode(tensor: onnx.TensorProto, folder: Path) -> Array:
     shape = tuple(tensor.dims)
     require(all(size >= 0 for size in shape), f"{where}: dimensions", "0 or more", list(shape))
     count = math.prod(shape)
-    size_bytes = count * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    bits = _PACKED.get(tensor.data_type) or 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    size_bytes = -(-count * bits // 8)
     try:
         if uses_external_data(tensor):
             info = ExternalDataInfo(tensor)
@@ -74,7 +85,8 @@ def decode(tensor: onnx.TensorProto, folder: Path) -> Array:
             )
         else:
             stored = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type)))
-            require(stored == count, f"{where}: data", f"{count} elements for {list(shape)}", stored)
+            wanted = size_bytes if tensor.data_type in _PACKED else count
+            require(stored == wanted, f"{where}: data", f"{wanted} elements for {list(shape)}", stored)
         return np.asarray(onnx.numpy_helper.to_array(tensor))
     except (ValueError, TypeError, OSError, OverflowError, onnx.checker.ValidationError) as error:
         raise InputError(f"{where} cannot be decoded: {(str(error).splitlines() or [''])[0][:200]}") from None

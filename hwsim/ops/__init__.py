@@ -1,7 +1,7 @@
 """Operators, one concept per file. `OPS` lists them all; ``docs/extending.md`` says how to add one."""
 
 from hwsim.graph import Operator
-from hwsim.ops.activation import Activation
+from hwsim.ops.activation import Activation, Range
 from hwsim.ops.concat import Concat
 from hwsim.ops.conv2d import Conv2D
 from hwsim.ops.depthwise import DepthwiseConv2D
@@ -14,6 +14,7 @@ from hwsim.ops.moves import Pad, Reshape, ResizeNearest, Transpose
 from hwsim.ops.pool2d import AveragePool2D, MaxPool2D
 from hwsim.ops.quantize import Dequantize, Quantize
 from hwsim.ops.softmax import Softmax
+from hwsim.ops.table import Table
 
 OPS: tuple[type[Operator], ...] = (
     Conv2D,
@@ -31,6 +32,7 @@ OPS: tuple[type[Operator], ...] = (
     ResizeNearest,
     Rectify,
     Lookup,
+    Table,
     Softmax,
     Quantize,
     Dequantize,
@@ -53,10 +55,12 @@ __all__ = [
     "Pad",
     "Padding",
     "Quantize",
+    "Range",
     "Rectify",
     "Reshape",
     "ResizeNearest",
     "Softmax",
+    "Table",
     "Transpose",
     "Window",
 ]

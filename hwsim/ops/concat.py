@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from hwsim.graph import Array, Operator, Quantization, Tensor, Unit
-from hwsim.ops.activation import Activation
+from hwsim.ops.activation import Activation, Clamp
 from hwsim.ops.checks import activation_quantization
 from hwsim.ops.conv2d import is_uint8
 from hwsim.ops.quantize import rescaler, round_half_away
@@ -22,7 +22,7 @@ class Concat(Operator):
     """Join along `axis` (not the batch). Integer inputs on another scale than the output's are requantized first."""
 
     axis: int
-    activation: Activation = Activation.NONE
+    activation: Clamp = Activation.NONE
 
     kind: ClassVar[str] = "concat"
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from hwsim.graph import Array, Operator, Tensor
-from hwsim.ops.activation import Activation
+from hwsim.ops.activation import Activation, Clamp
 from hwsim.ops.checks import require_rank
 from hwsim.ops.float_windows import windows
 from hwsim.ops.geometry import Window
@@ -26,7 +26,7 @@ class Conv2D(Operator):
 
     window: Window
     groups: int = 1
-    activation: Activation = Activation.NONE
+    activation: Clamp = Activation.NONE
 
     kind: ClassVar[str] = "conv2d"
     weighted: ClassVar[bool] = True
@@ -86,7 +86,7 @@ class Conv2D(Operator):
     def workload(
         self, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic
     ) -> Workload:
-        return products_workload(name, self.kind, self.gemm(inputs, outputs), inputs, outputs, arithmetic)
+        return products_workload(name, self.kind, self.gemm(inputs, outputs), inputs, outputs, arithmetic, self.window)
 
 
 def is_uint8(tensor: Tensor) -> bool:

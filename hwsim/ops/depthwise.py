@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from hwsim.graph import Array, Operator, Tensor
-from hwsim.ops.activation import Activation
+from hwsim.ops.activation import Activation, Clamp
 from hwsim.ops.checks import require_rank
 from hwsim.ops.conv2d import is_uint8
 from hwsim.ops.float_windows import windows
@@ -27,7 +27,7 @@ class DepthwiseConv2D(Operator):
 
     window: Window
     multiplier: int = 1
-    activation: Activation = Activation.NONE
+    activation: Clamp = Activation.NONE
 
     kind: ClassVar[str] = "depthwise_conv2d"
     weighted: ClassVar[bool] = True
@@ -70,4 +70,4 @@ class DepthwiseConv2D(Operator):
     def workload(
         self, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic
     ) -> Workload:
-        return products_workload(name, self.kind, self.gemm(inputs, outputs), inputs, outputs, arithmetic)
+        return products_workload(name, self.kind, self.gemm(inputs, outputs), inputs, outputs, arithmetic, self.window)

@@ -13,8 +13,9 @@ from hwsim.kernels import elementwise
 from hwsim.kernels.jit import ENABLED
 from hwsim.kernels.microkernel import LANES
 from hwsim.kernels.requantize import PROFILES, factor_for
-from hwsim.ops.activation import Activation
+from hwsim.ops.activation import Activation, Clamp
 from hwsim.ops.checks import activation_quantization
+from hwsim.ops.float_steps import to_integers, to_real
 from hwsim.ops.simple_unit import SimpleUnit
 from hwsim.spec import Arithmetic, InputError, Profile, require
 
@@ -38,10 +39,10 @@ class Add(Operator):
     """``a + b``, then the activation. Integers as TFLite adds them.
 
     Both sides are shifted left by `headroom` bits, scaled to twice the larger input scale, added, and scaled to the output.
-    With `Profile.ORT_FLOAT32` the sum is formed in float32.
+    With `Profile.ORT_FLOAT32` both become float32 reals, are added, and quantized.
     """
 
-    activation: Activation = Activation.NONE
+    activation: Clamp = Activation.NONE
 
     kind: ClassVar[str] = "add"
 
@@ -57,15 +58,7 @@ class Add(Operator):
         zero_a, zero_b, zero_out = (int(q.zero_point) for q in (first, second, result))
         scale_a, scale_b, scale_out = (float(q.scale) for q in (first, second, result))
         if arithmetic.profile is Profile.ORT_FLOAT32:
-            ratio_a, ratio_b = np.float32(scale_a / scale_out), np.float32(scale_b / scale_out)
-
-            def run_float(a: Array, b: Array) -> Array:
-                left = (a.astype(np.int32) - zero_a).astype(np.float32) * ratio_a
-                right = (b.astype(np.int32) - zero_b).astype(np.float32) * ratio_b
-                found: Array = np.clip(np.rint(left + right) + zero_out, lo, hi).astype(result.format.storage)
-                return found
-
-            return SimpleUnit(run_float)
+            return SimpleUnit(lambda a, b: to_integers(result, to_real(first, a) + to_real(second, b), lo, hi))
 
         # TFLite's choice: the shifted 8-bit (16-bit) difference of value and zero point stays below 2**31 (2**33).
         headroom = 20 if max(q.format.bits for q in (first, second, result)) <= 8 else 15
@@ -110,9 +103,12 @@ class Add(Operator):
 
 @dataclass(frozen=True)
 class Mul(Operator):
-    """``a * b``, then the activation. Integers: the exact product of the centred values, requantized once."""
+    """``a * b``, then the activation. Integers: the exact product of the centred values, requantized once.
 
-    activation: Activation = Activation.NONE
+    With `Profile.ORT_FLOAT32` both become float32 reals, are multiplied, and quantized.
+    """
+
+    activation: Clamp = Activation.NONE
 
     kind: ClassVar[str] = "mul"
 
@@ -125,6 +121,8 @@ class Mul(Operator):
     def prepare(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic) -> Unit:
         first, second, result = (activation_quantization(tensor) for tensor in (*inputs, *outputs))
         lo, hi = self.activation.clamp(result)
+        if arithmetic.profile is Profile.ORT_FLOAT32:
+            return SimpleUnit(lambda a, b: to_integers(result, to_real(first, a) * to_real(second, b), lo, hi))
         zero_a, zero_b, zero_out = (int(q.zero_point) for q in (first, second, result))
         # TFLite multiplies the float32 scales as float32.
         real = float(np.float32(first.scale) * np.float32(second.scale) / np.float32(result.scale))

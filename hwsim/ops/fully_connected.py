@@ -10,7 +10,7 @@ import numpy as np
 
 from hwsim.graph import Array, Operator, Tensor
 from hwsim.kernels.monitor import Monitor
-from hwsim.ops.activation import Activation
+from hwsim.ops.activation import Activation, Clamp
 from hwsim.ops.checks import require_rank
 from hwsim.ops.geometry import Window
 from hwsim.ops.products import ProductsUnit, centered_weights, products_workload
@@ -33,7 +33,7 @@ class FullyConnected(Operator):
     Inputs: x [batch, ...], flattened to [batch, in]; weights [out, in]; optional bias [out].
     """
 
-    activation: Activation = Activation.NONE
+    activation: Clamp = Activation.NONE
 
     kind: ClassVar[str] = "fully_connected"
     weighted: ClassVar[bool] = True

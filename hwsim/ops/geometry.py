@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.spec import require
+from hwsim.spec import Sliding, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,13 @@ class Window:
             require(reach <= extent, "kernel", f"at most the padded image of {extent}", reach)
             sizes.append((extent - reach) // self.stride[axis] + 1)
         return sizes[0], sizes[1]
+
+    def sliding(self, images: Sequence[int], outputs: Sequence[int]) -> Sliding:
+        """Return what the time engine needs of the window, for shapes [batch, height, width, channels]."""
+        return Sliding(
+            (images[1], images[2]), images[3], (outputs[1], outputs[2]), self.kernel, self.stride, self.dilation,
+            (self.padding.top, self.padding.left),
+        )  # fmt: skip
 
     def geometry(self) -> npt.NDArray[np.int64]:
         """Return what the jitted kernels need of the window, see `hwsim.kernels.gather.Geometry`."""

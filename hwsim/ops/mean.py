@@ -21,7 +21,8 @@ class Mean(Operator):
     """Mean over `axes` (not the batch).
 
     Integers as TFLite's ``QuantizedMeanOrSum``: the exact sum of the centred values is requantized once by
-    ``input_scale / output_scale / count``, where the integer multiplier is divided by the count, rounding down.
+    ``input_scale / output_scale / count``, where the integer multiplier is divided by the count, rounding down. With
+    `Profile.ORT_FLOAT32` that factor is formed in float32, as QLinearGlobalAveragePool does.
     """
 
     axes: tuple[int, ...]
@@ -53,13 +54,16 @@ class Mean(Operator):
         twice = profile is Profile.TFLITE
         factor = _divided(factor_for(real, profile), count) if twice else factor_for(real / count, profile)
         zero_in, zero_out, form = int(source.zero_point), int(result.zero_point), result.format
+        single = np.float32(real / count)
+        if profile is Profile.ORT_FLOAT32:
+            single = np.float32(source.scale) / (np.float32(result.scale) * np.float32(count))
 
         def run(values: Array) -> Array:
             total = values.sum(axis=axes, keepdims=self.keep_dims, dtype=np.int64) - count * zero_in
             out = np.empty(total.size, form.storage)
             elementwise.rescale(
-                total.reshape(-1), 0, factor.multiplier, factor.shift, np.float32(real / count), PROFILES.index(profile),
-                zero_out, form.lo, form.hi, out,
+                total.reshape(-1), 0, factor.multiplier, factor.shift, single, PROFILES.index(profile),
+                zero_out, result.lo, result.hi, out,
             )  # fmt: skip
             return out.reshape(total.shape)
 

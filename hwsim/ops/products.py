@@ -19,10 +19,23 @@ from hwsim.kernels.monitor import NEVER, Monitor
 from hwsim.kernels.plan import plan_products
 from hwsim.kernels.reduce import reduce_panel
 from hwsim.kernels.requantize import Requantizer
-from hwsim.ops.activation import Activation
+from hwsim.kernels.thresholds import apply_thresholds
+from hwsim.ops.activation import Clamp
 from hwsim.ops.checks import activation_quantization
 from hwsim.ops.geometry import Window
-from hwsim.spec import Arithmetic, BiasAt, InputError, Operand, Overflow, Register, Workload, ZeroPoints, require
+from hwsim.spec import (
+    Arithmetic,
+    BiasAt,
+    InputError,
+    Operand,
+    Overflow,
+    Profile,
+    Register,
+    Workload,
+    ZeroPoints,
+    require,
+)
+from hwsim.spec.number import OPERAND_BITS
 from hwsim.spec.requantization import MULTIPLIER_BITS, SHIFT_BITS
 
 Int64 = npt.NDArray[np.int64]
@@ -37,7 +50,9 @@ class ProductsUnit(Unit):
     Parameters
     ----------
     inputs, outputs, arithmetic
-        As for `Operator.prepare`; input 1 is the weights, input 2 an optional bias.
+        As for `Operator.prepare`; input 1 is the weights, input 2 an optional bias, input 3 an optional table of thresholds
+        (see `hwsim.kernels.thresholds`) that takes the place of the requantization. An output of more bits than an
+        activation may have is the accumulator as it is.
     activation
         Fused clamp.
     window
@@ -53,11 +68,12 @@ class ProductsUnit(Unit):
     """
 
     def __init__(
-        self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic, activation: Activation,
+        self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic, activation: Clamp,
         window: Window, weights: Int64, *, depthwise: bool = False, repeat: int = 1,
         float32_product: bool = False,
     ) -> None:  # fmt: skip
-        source, result = activation_quantization(inputs[0]), activation_quantization(outputs[0])
+        source = activation_quantization(inputs[0])
+        self.result = result = _output_quantization(outputs[0])
         self.reduction, self.window, self.weights = arithmetic.reduction, window, weights
         self.depthwise, self.repeat, self.storage = depthwise, repeat, result.format.storage
         self.groups, self.depth, self.group_channels = weights.shape
@@ -68,7 +84,7 @@ class ProductsUnit(Unit):
         fold = self.reduction.zero_points is ZeroPoints.FOLD
         # What the multiplier sees, and what it sees outside the image: the real value 0.
         self.subtract, self.pad = (0, zero_point) if fold else (zero_point, 0)
-        low, high = source.format.lo - self.subtract, source.format.hi - self.subtract
+        low, high = min(source.lo - self.subtract, self.pad), max(source.hi - self.subtract, self.pad)
         self.bias = _bias(inputs, self.channels)
         if fold:
             self.bias = self.bias - zero_point * weights.sum(axis=1).reshape(-1)
@@ -81,14 +97,29 @@ class ProductsUnit(Unit):
         self.plan = plan_products(
             weights, self.bias, low, high, self.bounds, self.reduction, depthwise=depthwise, repeat=repeat
         )
-        lo, hi = activation.clamp(result)
-        self.requantizer = Requantizer(
-            _factors(source, inputs[1], result, self.channels, float32_product), arithmetic.profile,
-            int(result.zero_point), lo, hi, self.plan.largest.bit_length() + 1,
-        )  # fmt: skip
+        self.thresholds = inputs[3].data if len(inputs) > 3 else None
+        if self.thresholds is not None or is_sum(result):
+            self.requantizer = self._identity()
+        else:
+            lo, hi = activation.clamp(result)
+            self.requantizer = Requantizer(
+                _factors(source, inputs[1], result, self.channels, float32_product, arithmetic.profile), arithmetic.profile,
+                int(result.zero_point), lo, hi, self.plan.largest.bit_length() + 1,
+            )  # fmt: skip
         self.narrow = self.requantizer.fits_int32(self.plan.largest)
         if self.plan.operation is not None:
             self._pack(by_group)
+
+    def _identity(self) -> Requantizer:
+        """Return a requantizer that changes nothing, for accumulators that leave as they are or meet thresholds."""
+        # What leaves a register of 32 bits fits, down to its lowest end; a bias added behind it may not.
+        held = self.reduction.acc.bits <= 32 and self.reduction.bias_at is BiasAt.START
+        fits = held or self.plan.largest < 2**31
+        require(fits or self.thresholds is not None, "sums that leave the layer", "within 32 bits", self.plan.largest)
+        self.storage = "int32" if fits else "int64"
+        ends = np.iinfo(self.storage)
+        # This profile multiplies by one with a shift of nothing.
+        return Requantizer([1.0] * self.channels, Profile.POWER_OF_TWO, 0, int(ends.min), int(ends.max), 49)
 
     def _pack(self, bias: Int64) -> None:
         """Lay constants out for the SIMD kernels: every group's channels filled up to whole vectors."""
@@ -129,7 +160,18 @@ class ProductsUnit(Unit):
             self._run_golden(images, width, out, monitor)
         else:
             self._run_simd(images, out, monitor)
+        if self.thresholds is not None:
+            out = self._compare(self.thresholds, out)
         return [out.reshape(images.shape[0], height, width, self.channels)]
+
+    def _compare(self, table: Int64, sums: Array) -> Array:
+        result = self.result
+        out = np.empty(sums.shape, result.format.storage)
+        step = (result.hi - result.lo) // (table.shape[1] - 1)
+        apply_thresholds(
+            sums.reshape(-1, self.channels), table, 0, result.lo, step, out.reshape(-1, self.channels)
+        )  # fmt: skip
+        return out
 
     def _run_simd(self, images: Array, out: Array, monitor: Monitor | None) -> None:
         acc, requantizer, window = self.reduction.acc, self.requantizer, self.window
@@ -203,22 +245,45 @@ def _require_bias_fits(bias: Int64, acc: Register, at: BiasAt) -> None:
         )
 
 
+def is_sum(result: Quantization | None) -> bool:
+    """Whether a layer's output is its accumulators as they are, wider than any activation."""
+    return result is not None and result.format.bits > OPERAND_BITS[-1]
+
+
+def _output_quantization(tensor: Tensor) -> Quantization:
+    """Return the quantization of a layer's output: per tensor, or of accumulators as they are, then also per channel."""
+    quantization = tensor.quantization
+    if quantization is not None and is_sum(quantization):
+        return quantization
+    return activation_quantization(tensor)
+
+
 def _factors(
-    source: Quantization, weights: Tensor, result: Quantization, channels: int, float32_product: bool
+    source: Quantization, weights: Tensor, result: Quantization, channels: int, float32_product: bool, profile: Profile
 ) -> list[float]:
-    """``input_scale * weight_scale / output_scale`` per channel, in float64 from left to right as TFLite does."""
+    """``input_scale * weight_scale / output_scale`` per channel, in float64 from left to right as TFLite does.
+
+    In float32 with `Profile.ORT_FLOAT32`, as ONNX Runtime's QLinearConv.
+    """
     assert weights.quantization is not None
-    products = float(source.scale) * np.broadcast_to(weights.quantization.scale, (channels,))
-    if float32_product:
-        products = products.astype(np.float32).astype(np.float64)
-    factors = [float(factor) for factor in products / float(result.scale)]
+    if profile is Profile.ORT_FLOAT32:
+        with np.errstate(all="ignore"):  # what leaves float32 is refused below
+            single = np.float32(source.scale) * np.broadcast_to(weights.quantization.scale, (channels,)).astype(
+                np.float32
+            )
+            factors = [float(factor) for factor in single / np.float32(result.scale)]
+    else:
+        products = float(source.scale) * np.broadcast_to(weights.quantization.scale, (channels,))
+        if float32_product:
+            products = products.astype(np.float32).astype(np.float64)
+        factors = [float(factor) for factor in products / float(result.scale)]
     require(max(factors) < 2.0**30, "input_scale * weight_scale / output_scale", "below 2**30", max(factors))
     return factors
 
 
 def products_workload(
     name: str, kind: str, gemm: tuple[int, int, int, int], inputs: Sequence[Tensor], outputs: Sequence[Tensor],
-    arithmetic: Arithmetic,
+    arithmetic: Arithmetic, window: Window | None = None,
 ) -> Workload:  # fmt: skip
     """Describe a layer with weights: besides the activations it moves weights, biases and requantization constants.
 
@@ -234,10 +299,13 @@ def products_workload(
     operands = [Operand("weights", weights.elements, weight_bits)]
     if len(inputs) > 2:
         operands.append(Operand("biases", channels, bias_bits if quantized else 32))
-    if quantized:
+    if len(inputs) > 3:
+        operands.append(Operand("scales", channels * (inputs[3].shape[1] - 1), acc_bits))
+    elif quantized and not is_sum(outputs[0].quantization):
         operands.append(Operand("scales", channels, MULTIPLIER_BITS + SHIFT_BITS))
     activations = [tensor_operand("activations_in", inputs[0]), tensor_operand("activations_out", outputs[0])]
-    return Workload(name, kind, *gemm, (*operands, *activations), weight_bits, activations[0].element_bits)
+    sliding = None if window is None else window.sliding(inputs[0].shape, outputs[0].shape)
+    return Workload(name, kind, *gemm, (*operands, *activations), weight_bits, activations[0].element_bits, sliding)
 
 
 def centered_weights(tensor: Tensor) -> Int64:

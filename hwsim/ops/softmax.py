@@ -12,8 +12,9 @@ import numpy as np
 from hwsim.graph import Array, Operator, Tensor, Unit
 from hwsim.kernels.softmax import softmax_rows
 from hwsim.ops.checks import activation_quantization
+from hwsim.ops.float_steps import to_integers, to_real
 from hwsim.ops.simple_unit import SimpleUnit
-from hwsim.spec import Arithmetic, Multiplier, require
+from hwsim.spec import Arithmetic, Multiplier, Profile, require
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Softmax(Operator):
     """``exp(beta * x) / sum(exp(beta * x))`` along `axis`, which must be the last.
 
     Integers in gemmlowp's fixed point (see `hwsim.kernels.softmax`); the output has scale ``2**-bits`` and its smallest
-    integer as zero point.
+    integer as zero point. With `Profile.ORT_FLOAT32` it is computed in float32, for any output.
     """
 
     axis: int = -1
@@ -41,6 +42,10 @@ class Softmax(Operator):
     def prepare(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic) -> Unit:
         source, result = activation_quantization(inputs[0]), activation_quantization(outputs[0])
         form = result.format
+        if arithmetic.profile is Profile.ORT_FLOAT32:
+            return SimpleUnit(
+                lambda q: to_integers(result, self.evaluate([to_real(source, q)])[0], result.lo, result.hi)
+            )
         require(
             float(result.scale) == 2.0**-form.bits and int(result.zero_point) == form.lo,
             f"softmax: scale and zero point of {outputs[0].name!r}",

@@ -46,6 +46,9 @@ def dequantized(graph: Graph) -> Graph:
             nodes.append(replace(node, inputs=inputs))
     if not graph.quantized:
         return graph
+    if graph.real is not None:
+        scaling = graph.scaling or _scaling(graph.input)
+        return replace(graph.real, scaling=scaling, metadata=graph.metadata)
     tensors = {name: Tensor(name, tensor.shape) for name, tensor in graph.tensors.items() if name not in alias}
     for node in nodes:
         for position, tensor in enumerate(graph.tensors[name] for name in node.inputs):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from hwsim.graph import Array, Graph, Node, Unit
 from hwsim.kernels.monitor import Monitor
+from hwsim.ops.simple_unit import SimpleUnit
 from hwsim.spec import Arithmetic, InputError
 
 Monitors = Mapping[str, Monitor]
@@ -20,7 +21,7 @@ class Program:
     graph
         An integer network.
     arithmetic
-        How the machine sums and rounds; the default is that of the TFLite reference kernels.
+        How the machine sums and rounds; the default is how the network's makers do, with 32-bit accumulators.
 
     Raises
     ------
@@ -30,11 +31,11 @@ class Program:
 
     def __init__(self, graph: Graph, arithmetic: Arithmetic | None = None) -> None:
         self.graph = graph
-        self.arithmetic = arithmetic or Arithmetic()
+        self.arithmetic = arithmetic or Arithmetic(profile=graph.profile)
         self.units: dict[str, Unit] = {}
         for node in graph.nodes:
             try:
-                unit = node.op.prepare(graph.inputs_of(node), graph.outputs_of(node), self.arithmetic)
+                unit = _prepare(graph, node, self.arithmetic)
             except InputError as error:
                 raise InputError(f"{graph.name}: node {node.name} ({node.op.kind}): {error}") from None
             self.units[node.name] = unit
@@ -83,3 +84,12 @@ class Program:
                 {name: array for name, array in zip(node.outputs, outputs, strict=True) if keep or name in wanted}
             )
         return kept
+
+
+def _prepare(graph: Graph, node: Node, arithmetic: Arithmetic) -> Unit:
+    """Return a node's unit: in float where all its tensors are, which only the ends of an integer network have."""
+    inputs, outputs = graph.inputs_of(node), graph.outputs_of(node)
+    floats = all(tensor.quantization is None for tensor in (*inputs, *outputs))
+    if floats and not node.op.weighted:
+        return SimpleUnit(lambda *arrays: node.op.evaluate(arrays)[0])
+    return node.op.prepare(inputs, outputs, arithmetic)

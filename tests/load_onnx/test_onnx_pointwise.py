@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hwsim.load.onnx_float import load_onnx
-from hwsim.ops import Activation, Lookup, Rectify
+from hwsim.ops import Activation, Lookup, Range, Rectify
 from hwsim.spec import InputError
 from load_onnx.onnx_builder import Net, kinds
 
@@ -33,10 +33,11 @@ def test_functions(tmp_path: Path, shape: tuple[Any, ...], kind: str, attributes
 
 @pytest.mark.parametrize(("lo", "hi", "activation"), [
     (0.0, 6.0, Activation.RELU6), (0.0, None, Activation.RELU), (-1.0, 1.0, Activation.RELU_N1_TO_1),
-    (0.0, 3.4028235e38, Activation.RELU), (0.0, np.inf, Activation.RELU),
+    (0.0, 3.4028235e38, Activation.RELU), (0.0, np.inf, Activation.RELU), (-0.25, 0.75, Range(-0.25, 0.75)),
+    (-0.5, None, Range(-0.5, np.inf)),
 ])  # fmt: skip
 @pytest.mark.parametrize("opset", [7, 13])
-def test_clip(tmp_path: Path, lo: float, hi: float | None, activation: Activation, opset: int) -> None:
+def test_clip(tmp_path: Path, lo: float, hi: float | None, activation: Activation | Range, opset: int) -> None:
     net = Net(("N", 3, 5, 7), opset)
     if opset < 11:
         bounds: dict[str, Any] = {"min": lo} | ({} if hi is None else {"max": hi})
@@ -112,7 +113,8 @@ def test_softmax_of_old_operator_sets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "inputs", "attributes", "message"), [
-    ("Clip", [0.0, 5.0], {}, "min and max must be 0 and infinity, 0 and 6, or -1 and 1, not 0 and 5"),
+    ("Clip", [5.0, 0.0], {}, "min and max must be rising numbers, not 5 and 0"),
+    ("Clip", [np.nan, 0.0], {}, "min and max must be rising numbers, not nan and 0"),
     ("HardSigmoid", [], {}, "alpha and beta must be 1/6 and 0.5, not 0.2 and 0.5"),
     ("Div", [0.0], {}, "divisor must be other than 0"),
     ("Mul", [np.full((2, 3, 5, 7), 1.0)], {}, r"output shape must be \[1, ...\]"),

@@ -170,6 +170,10 @@ def real_factors(layer: Layer) -> list[float]:
     assert source is not None and weights is not None and result is not None
     is_matrix, is_uint8 = isinstance(layer.op, FullyConnected), source.format == Format(8, signed=False)
     single = weights.axis is None if is_matrix else is_uint8
+    if layer.arithmetic.profile is Profile.ORT_FLOAT32:
+        # As QLinearConv: all in float32, from left to right.
+        scales = np.broadcast_to(weights.scale, (layer.output.shape[-1],)).astype(np.float32)
+        return [float(np.float32(source.scale) * scale / np.float32(result.scale)) for scale in scales]
     factors = []
     for scale in np.broadcast_to(weights.scale, (layer.output.shape[-1],)).tolist():
         product = float(source.scale) * scale

@@ -33,9 +33,11 @@ from hwsim.ops import (
     Reshape,
     ResizeNearest,
     Softmax,
+    Table,
     Transpose,
     Window,
 )
+from hwsim.spec import InputError
 
 WINDOWS = [
     (Window((3, 2), (2, 1), (1, 2), Padding(1, 0, 1, 2)), (7, 5)),
@@ -184,6 +186,8 @@ def test_moves_and_changes_of_format_keep_the_values() -> None:
     assert all(doubled[b, i, j, c] == x[b, i // 2, j // 2, c] for b, i, j, c in np.ndindex(doubled.shape))
     for op in (Quantize(), Dequantize()):
         assert np.array_equal(evaluated(op, x), x)
+    with pytest.raises(InputError, match="a table maps integers"):
+        Table().evaluate([x, x])
 
 
 def test_every_operator_is_listed_with_a_name_of_its_own() -> None:

@@ -88,10 +88,10 @@ def test_means_equal_the_oracle(
     positive = [axis % 4 for axis in axes]
     kept = [axis for axis in (1, 2, 3) if axis not in positive]
     rows = images.transpose(0, *kept, *positive).reshape(2, -1, int(np.prod([images.shape[axis] for axis in positive])))
-    real = float(source.scale) / float(result.scale)
+    scales = (float(source.scale), float(result.scale))
     zero_points = (int(source.zero_point), int(result.zero_point))
     form = result.format
     expected = [
-        [oracle.mean(row, real, zero_points, form.lo, form.hi, profile) for row in image] for image in rows.tolist()
+        [oracle.mean(row, scales, zero_points, form.lo, form.hi, profile) for row in image] for image in rows.tolist()
     ]
     assert out.reshape(2, -1).tolist() == expected

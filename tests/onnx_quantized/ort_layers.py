@@ -1,0 +1,173 @@
+"""Holds hwsim and ONNX Runtime to the same integers, tensor by tensor.
+
+ONNX Runtime runs with its optimizations off, on the CPU, so that QDQ models compute in float32 between their quantizers.
+Every layer gets ONNX Runtime's own inputs: what differs, differs there. `end_to_end` compares whole runs instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from hwsim.graph import Array, Graph, Node, Tensor
+from hwsim.load.onnx_float import load_onnx
+from hwsim.load.onnx_layout import TO_NHWC
+from hwsim.ops import DepthwiseConv2D, Mean
+from hwsim.sim import Program
+
+ULP = 2.0**-24
+"""Relative error of one rounding to float32."""
+
+INTEGERS = ("QuantizeLinear", "QLinear", "Quant", "QGemm")
+
+
+@dataclass
+class Found:
+    """What a comparison of one model found."""
+
+    graph: Graph
+    elements: int = 0
+    different: dict[str, int] = field(default_factory=dict)
+    """Elements that differ, by node, where some do."""
+    largest: int = 0
+    """Steps between two elements, at most."""
+    compared: list[str] = field(default_factory=list)
+
+
+def ort_tensors(path: Path, inputs: Array, optimize: bool = False) -> dict[str, Array]:
+    """Return what ONNX Runtime computes for the model's outputs and for every tensor of integers, by name."""
+    model = onnx.load(path)
+    outputs = {value.name for value in model.graph.output}
+    for node in model.graph.node:
+        if node.op_type.startswith(INTEGERS) and node.output[0] not in outputs:
+            model.graph.output.append(onnx.helper.make_empty_tensor_value_info(node.output[0]))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {session.get_inputs()[0].name: inputs}), strict=True))
+
+
+def layer_by_layer(path: Path, inputs: Array, *, float_bias: bool = False) -> Found:
+    """Compare every layer on ONNX Runtime's own inputs; assert that what differs is a step beside a tie.
+
+    See `assert_ties` for what that means, and for `float_bias`.
+    """
+    graph = load_onnx(path)
+    program, expected = Program(graph), ort_tensors(path, inputs)
+    found = Found(graph)
+    values = {name: tensor.data for name, tensor in graph.tensors.items() if tensor.data is not None}
+    values[graph.inputs[0]] = _stored(graph.input, inputs)
+    for node in graph.nodes:
+        arrays = [values[name] for name in node.inputs]
+        (name,) = node.outputs
+        (ours,) = program.units[node.name].run(arrays)
+        values[name] = ours
+        if name in expected and graph.tensors[name].quantization is not None:
+            theirs = _stored(graph.tensors[name], expected[name])
+            if _compare(found, node, ours, theirs):
+                assert_ties(graph, node, arrays, ours, theirs, float_bias)
+            values[name] = theirs.astype(ours.dtype)
+    return found
+
+
+def end_to_end(path: Path, inputs: Array) -> Found:
+    """Compare whole runs."""
+    graph = load_onnx(path)
+    expected = ort_tensors(path, inputs)
+    ours = Program(graph).run(_stored(graph.input, inputs), keep=True)
+    found = Found(graph)
+    for node in graph.nodes:
+        (name,) = node.outputs
+        if name in expected and graph.tensors[name].quantization is not None:
+            _compare(found, node, ours[name], _stored(graph.tensors[name], expected[name]))
+    for name in graph.outputs:
+        if graph.tensors[name].quantization is None:
+            theirs = _stored(graph.tensors[name], expected[name])
+            assert ours[name].shape == theirs.shape
+            if not found.different:
+                np.testing.assert_allclose(ours[name], theirs, rtol=1e-5, atol=1e-5 * np.abs(theirs).max())
+    return found
+
+
+def assert_ties(
+    graph: Graph, node: Node, arrays: list[Array], ours: Array, theirs: Array, float_bias: bool = False
+) -> None:  # fmt: skip
+    """Assert that elements of a sum of products differ by one step, and lie within float32's error of a tie.
+
+    ONNX Runtime rounds x and w when it dequantizes them, each product and each sum of K (and the bias), and the quotient by
+    the output's scale: relative errors that sum to less than (K + 6) ulp of the sum of magnitudes. hwsim's own float32 steps
+    add 4 ulp of the result. So the real value of a step cannot be farther from the tie than that; where the file has a bias
+    in floats, half a step of the sums farther, to which hwsim rounds it.
+    """
+    assert node.op.weighted or isinstance(node.op, Mean), node
+    at = ours != theirs
+    assert np.abs(ours.astype(np.int64) - theirs.astype(np.int64)).max() == 1
+    exact, magnitude, products, step = _exact_steps(graph, node, arrays)
+    distance = np.abs(exact - np.floor(exact) - 0.5)
+    allowed = (products + 6) * ULP * magnitude + 4 * ULP * np.abs(exact) + 0.5 * step * float_bias
+    assert (distance[at] <= allowed[at]).all(), (node, distance[at].max(), allowed[at].min())
+
+
+def _exact_steps(graph: Graph, node: Node, arrays: list[Array]) -> tuple[Array, Array, int, Array]:
+    """Return result, sum of magnitudes of its terms (in steps of the output), terms per sum, and a step of the sums."""
+    source, result = graph.tensors[node.inputs[0]].quantization, graph.tensors[node.outputs[0]].quantization
+    assert source is not None and result is not None
+    x = arrays[0].astype(np.int64) - int(source.zero_point)
+    if isinstance(node.op, Mean):
+        axes = tuple(node.op.axes)
+        count = int(np.prod([x.shape[axis] for axis in axes]))
+        real = float(source.scale) / float(result.scale) / count
+        sums = [part.sum(axis=axes, keepdims=node.op.keep_dims) * real for part in (x, np.abs(x))]
+        return sums[0], sums[1], count, np.asarray(real)
+    weights = graph.tensors[node.inputs[1]]
+    assert weights.quantization is not None
+    axis = 3 if isinstance(node.op, DepthwiseConv2D) else 0
+    along = [1] * arrays[1].ndim
+    along[axis] = -1
+    zero = weights.quantization.zero_point
+    w = arrays[1].astype(np.int64) - (zero.reshape(along) if zero.ndim else zero)
+    bias = arrays[2] if len(arrays) > 2 else np.zeros(w.shape[axis], np.int64)
+    acc = _products(node, x, w) + bias
+    magnitude = _products(node, np.abs(x), np.abs(w)) + np.abs(bias)
+    real = float(source.scale) * weights.quantization.scale / float(result.scale)
+    return acc * real, magnitude * real, w.size // w.shape[axis] + 1, real
+
+
+def _products(node: Node, x: Array, w: Array) -> Array:
+    """Sum products exactly: in float32 by 6 bits of x at a time, so that no sum reaches 2**24."""
+    total: Any = 0
+    assert w.size // min(w.shape[0], w.shape[-1]) * 2**6 * int(np.abs(w).max()) < 2**24 or w.size < 2**11
+    for shift in range(0, 18, 6):
+        part = np.sign(x) * ((np.abs(x) >> shift) & 63)
+        (sums,) = node.op.evaluate([part.astype(np.float32), w.astype(np.float32)])
+        total = total + (sums.astype(np.int64) << shift)
+    return np.asarray(total)
+
+
+def _compare(found: Found, node: Node, ours: Array, theirs: Array) -> bool:
+    found.compared.append(node.name)
+    found.elements += ours.size
+    assert ours.shape == theirs.shape, node
+    steps = np.abs(ours.astype(np.int64) - theirs.astype(np.int64))
+    if steps.any():
+        found.different[node.name] = int(np.count_nonzero(steps))
+        found.largest = max(found.largest, int(steps.max()))
+    return bool(steps.any())
+
+
+def _stored(tensor: Tensor, array: Array) -> Array:
+    """Bring an array from ONNX's axes to those of the graph's tensor."""
+    array = np.asarray(array)
+    if array.dtype.name in ("int4", "uint4"):
+        array = array.astype(np.int8 if array.dtype.name == "int4" else np.uint8)
+    if array.ndim == 4 and tuple(array.shape[axis] for axis in TO_NHWC)[1:] == tensor.shape[1:]:
+        array = array.transpose(TO_NHWC)
+    return np.ascontiguousarray(array.reshape(array.shape[0], *tensor.shape[1:]))
