@@ -135,8 +135,8 @@ Weights are signed, activations 8 bits with a zero point that is subtracted (9 b
 profile with as many requantizers as columns, events are counted.
 
 **What the DSPs do.** One per element with weights of 5 bits and more, none with fewer: its two factors fill half of a DSP at
-best, and its adder is not used. A requantizer takes four: a 32-bit accumulator times 31 bits in limbs of 17. Product registers,
-and those of activations, are the DSP's own.
+best, and its adder is not used. A requantizer takes four: a 32-bit accumulator times 31 bits in limbs of 17. Product registers
+are the DSP's own, and those of the requantizers' factors.
 
 **What limits the clock.** The slowest path of the median seed, from register to register:
 

@@ -4,7 +4,8 @@ MULT18X18D has registers of its own at both factors and at its product, but Yosy
 travels to the multiplier, through it, and on to a register of the fabric in one cycle. Here, between Yosys and nextpnr,
 
 - registers that hold all of a product, and nothing reads the product before them, become its output register;
-- registers that all of a factor comes from become its input register. The fabric keeps them only for what else they drive.
+- registers that all of both factors come from become its input registers. The fabric keeps them only for what else they drive.
+  One factor alone gains nothing: nextpnr 0.11 knows the times of both or none, so the one without would be a stage longer.
 
 Both hold the same value in every cycle, from the configuration on: only registers that start at 0 move, without an enable, with
 one clock and one synchronous reset (or none) per multiplier.
@@ -23,7 +24,7 @@ Cell = dict[str, Any]
 
 MULTIPLIER, REGISTER = "MULT18X18D", "TRELLIS_FF"
 
-FACTOR_BITS, PRODUCT_BITS = 18, 36
+_WIDTHS = {"A": 18, "B": 18, "P": 36}
 
 
 def absorb(netlist: dict[str, Any]) -> int:
@@ -69,31 +70,25 @@ class _Fabric:
     def absorb(self, name: str, multiplier: Cell) -> bool:
         """Move what can move into one multiplier; return whether anything could."""
         wires = multiplier["connections"]
-        control: tuple[Bit, Bit] | None = None
+        product = self._behind(wires, _pins("P", wires))
+        factors = [self._in_front(wires, _pins(port, wires)) for port in "AB"]
         # The product first: its register saves most.
-        for stage, port, bits in (
-            ("OUTPUT", "P", PRODUCT_BITS),
-            ("INPUTA", "A", FACTOR_BITS),
-            ("INPUTB", "B", FACTOR_BITS),
-        ):
-            pins = [f"{port}{i}" for i in range(bits) if f"{port}{i}" in wires]
-            found = self._behind(wires, pins) if stage == "OUTPUT" else self._in_front(wires, pins)
-            if not found or (control is not None and self._control(found.values()) != control):
-                continue
-            control = self._control(found.values())
-            if control is None:
-                continue
-            far = "Q" if stage == "OUTPUT" else "DI"
+        control = self._control(product.values())
+        stages = [("OUTPUT", product, "Q")] if control else []
+        around = self._control([*factors[0].values(), *factors[1].values()]) if all(factors) else None
+        if around and control in (None, around):
+            stages += [("INPUTA", factors[0], "DI"), ("INPUTB", factors[1], "DI")]
+            control = around
+        if control is None:
+            return False
+        for stage, found, far in stages:
             for pin, register in found.items():
                 bit = self.registers[register]["connections"][far][0]
                 self.readers[wires[pin][0]].discard((name, pin))
                 self.readers[bit] |= {(name, pin)} if far == "DI" else set()
                 wires[pin] = [bit]
-            if stage == "OUTPUT":
-                self.moved |= set(found.values())
             multiplier["parameters"] |= {f"REG_{stage}_{line}": f"{line}0" for line in ("CLK", "CE", "RST")}
-        if control is None:
-            return False
+        self.moved |= set(product.values()) if stages[0][0] == "OUTPUT" else set()
         multiplier["parameters"]["RESETMODE"] = "SYNC"
         for pin, bit in zip(("CLK0", "RST0", "CE0"), (*control, "1"), strict=True):
             multiplier["port_directions"][pin] = "input"
@@ -153,3 +148,7 @@ class _Fabric:
             and parameters.get("SRMODE", "LSR_OVER_CE") == "LSR_OVER_CE"
         )
         return (wires["CLK"][0], wires.get("LSR", ["0"])[0]) if plain else None
+
+
+def _pins(port: str, wires: dict[str, list[Bit]]) -> list[str]:
+    return [f"{port}{i}" for i in range(_WIDTHS[port]) if f"{port}{i}" in wires]

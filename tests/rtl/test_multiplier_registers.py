@@ -64,13 +64,13 @@ class Unit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         a, b = Signal(signed(5), reset_less=True), Signal(signed(6), reset_less=True)
-        cleared = Signal(signed(5))
+        cleared, late = Signal(signed(5)), Signal(signed(6))
         plain = Signal(signed(11), reset_less=True)
         product = Signal(signed(11))
         m.d.comb += product.eq((a + 1)[:5].as_signed() * self.b)
         m.d.sync += [
             a.eq(self.a), b.eq(self.b), cleared.eq(self.a), plain.eq(a * b), self.plain.eq(plain),
-            self.reset.eq(cleared * self.b), self.passed.eq(a), self.seen.eq(product ^ self.b),
+            self.reset.eq(cleared * late), late.eq(self.b), self.passed.eq(a), self.seen.eq(product ^ self.b),
             self.shared.eq(product),
         ]  # fmt: skip
         return m
@@ -116,14 +116,14 @@ def test_what_moved_does_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_register_that_does_not_belong_to_the_product_is_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proof finds an output register without its reset, and one too many."""
+    """The proof finds registers without their reset, and one too few."""
     before, after = _netlists(tmp_path, monkeypatch)
     for change in ({"RST0": ["0"]}, None):
         wrong = copy.deepcopy(after)
         multipliers = [cell for cell in wrong["modules"][TOP]["cells"].values() if cell["type"] == "MULT18X18D"]
         for cell in multipliers:
             if change is None:
-                cell["parameters"]["REG_INPUTB_CLK"] = "CLK0"
+                cell["parameters"]["REG_INPUTB_CLK"] = "NONE"
             elif "CLK0" in cell["connections"]:
                 cell["connections"] |= change
         assert _proof(tmp_path, before, wrong) != 0
@@ -202,31 +202,48 @@ def test_a_product_that_leaves_by_a_port_stays() -> None:
     assert absorb(netlist) == 0
 
 
-def test_a_factor_is_registered_inside_and_its_registers_stay_for_others() -> None:
-    """A comes from registers, one of which something else reads; B partly from something else."""
-    factors = {f"a{i}": _register(200 + i, 10 + i) for i in range(4)} | {"b0": _register(210, 30)}
-    netlist = _netlist(factors | {"lut": _cell("LUT4", {"A": 12}, {"Z": 301})}, [301])
+def _factors(*, reset: Any = "0") -> dict[str, Any]:
+    registers = {f"a{i}": _register(200 + i, 10 + i, reset=reset) for i in range(4)}
+    return registers | {f"b{i}": _register(210 + i, 30 + i, reset=reset) for i in range(3)}
+
+
+def test_factors_are_registered_inside_and_their_registers_stay_for_others() -> None:
+    """One of the registers is read by something else as well."""
+    netlist = _netlist(_factors() | {"lut": _cell("LUT4", {"A": 12}, {"Z": 301})}, [301])
     assert absorb(netlist) == 1
-    assert set(_cells(netlist)) == {"mul", "lut", "a2", "b0"}
+    assert set(_cells(netlist)) == {"mul", "lut", "a2"}
     mul = _cells(netlist)["mul"]
     assert [mul["connections"][f"A{i}"] for i in range(6)] == [[200], [201], [202], [203], [203], [203]]
-    assert mul["connections"]["B0"] == [30]
-    assert set(mul["parameters"]) == {"REG_INPUTA_CLK", "REG_INPUTA_CE", "REG_INPUTA_RST", "RESETMODE"}
+    assert [mul["connections"][f"B{i}"] for i in range(4)] == [[210], [211], [212], ["0"]]
+    assert set(mul["parameters"]) == {
+        *(f"REG_INPUT{factor}_{line}" for factor in "AB" for line in ("CLK", "CE", "RST")), "RESETMODE",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"b1": _cell("LUT4", {"A": 211}, {"Z": 31})}, id="a bit of one factor is not registered"),
+        pytest.param({"b1": _register(211, 31, CEMUX="CE")}, id="one has an enable"),
+        pytest.param({"b1": _register(211, 31, reset=RESET)}, id="one is reset"),
+    ],
+)
+def test_one_factor_alone_stays(change: dict[str, Any]) -> None:
+    netlist = _netlist(_factors() | change, [])
+    before = copy.deepcopy(_cells(netlist)["mul"])
+    assert absorb(netlist) == 0
+    assert _cells(netlist)["mul"] == before
 
 
 def test_registers_with_another_reset_than_the_product_stay() -> None:
-    factors = {f"a{i}": _register(200 + i, 10 + i, reset=RESET) for i in range(4)}
-    netlist = _netlist(_products() | factors, list(range(100, 106)))
+    netlist = _netlist(_products() | _factors(reset=RESET), list(range(100, 106)))
     assert absorb(netlist) == 1
-    assert set(_cells(netlist)) == {"mul", *factors}
+    assert set(_cells(netlist)) == {"mul", *_factors()}
     assert "REG_INPUTA_CLK" not in _cells(netlist)["mul"]["parameters"]
 
 
-def test_a_chain_of_registers_that_only_fed_a_factor_goes() -> None:
-    """Two in a row: the inner one moves, the outer one feeds it and stays."""
-    chain = {f"a{i}": _register(200 + i, 10 + i) for i in range(4)} | {
-        f"z{i}": _register(220 + i, 200 + i) for i in range(4)
-    }
+def test_of_two_registers_in_a_row_one_moves() -> None:
+    chain = _factors() | {f"z{i}": _register(220 + i, 200 + i) for i in range(4)}
     netlist = _netlist(chain | _products(), list(range(100, 106)))
     assert absorb(netlist) == 1
     assert set(_cells(netlist)) == {"mul", "z0", "z1", "z2", "z3"}
