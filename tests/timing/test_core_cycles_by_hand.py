@@ -65,7 +65,8 @@ def test_outliers_are_waited_for_after_weights() -> None:
     """One lane; a K tile's 4 entries in cycles 0..3, weights in 0, 1: slot 0 in 4 after two waits each.
 
     Of 2 products the index takes 1 bit, 1 cycle to choose: a product after 3 + 1 = 4 cycles, the sum after 5; written one later:
-    A = 6 + 2 = 8, H = 6 - (3 - 2) + 1 = 6. With 6 pixels the second K tile starts in 10; its 2 entries were taken in 5, 6. Last pixel in 15.
+    A = 6 + 2 = 8, H = 6 - (3 - 2) + 1 = 6. With 6 pixels the second K tile starts in 10; its 2 entries were taken in 5, 6. Last
+    pixel in 15.
     """
     assert predict(small(outlier_lanes=1), 6, 2, 1, [4, 2]) == Counters(
         cycles=15 + 8 + 3 + 1 + 1, slots=12, wait_weights=2, wait_outliers=2,
