@@ -11,8 +11,8 @@ PRODUCTS = ("conv2d", "depthwise_conv2d", "fully_connected")
 """Sums of products in the array; bias, requantization and the clamp of an activation function are in its result port."""
 
 PASSES = (
-    "max_pool2d", "average_pool2d", "mean", "add", "mul", "concat", "pad", "transpose", "resize_nearest", "rectify", "lookup", "table",
-    "softmax", "quantize", "dequantize",
+    "max_pool2d", "average_pool2d", "mean", "add", "mul", "concat", "pad", "transpose", "resize_nearest", "rectify", "lookup",
+    "table", "softmax", "quantize", "dequantize",
 )  # fmt: skip
 """A pass of its own: every tensor goes through at `cols` elements per cycle, side by side."""
 

@@ -129,7 +129,9 @@ BAD_TABLES: dict[str, tuple[str, str]] = {
     "an operator that no port has": (
         'fused = ["softmax"]', "fused must be operators of add, mul, rectify, lookup, table, not softmax",
     ),
-    "requantized after an add of accumulators": ('fused = ["add"]\nraw = true', "fused must be left out where raw is true, not add"),
+    "requantized after an add of accumulators": (
+        'fused = ["add"]\nraw = true', "fused must be left out where raw is true, not add",
+    ),
     "one pixel": ("pixels = 1", "pixels must be an integer from 2 to 65536, not 1"),
     "requantizers that do not divide": ("requantizers = 3", "requantizers must be a divisor of cols (16), not 3"),
     "outliers in the wrong array": (
