@@ -63,16 +63,20 @@ class RowFifo(wiring.Component):
         m.d.comb += read.eq(waiting & (~self.rows.valid | self.rows.ready))
         for name, field in self._fields():
             m.submodules[f"memory_{name}"] = rows = memory.Memory(shape=field.width, depth=self.depth, init=[])
-            entrance, leaving = rows.write_port(), rows.read_port()
+            entrance, leaving = rows.write_port(), rows.read_port(domain="comb")
             bits = slice(field.offset, field.offset + field.width)
+            left = Signal(field.width, name=f"left_{name}", reset_less=True)
             m.d.comb += [
                 entrance.en.eq(self.write),
                 entrance.addr.eq(enters),
                 entrance.data.eq(Value.cast(self.row)[bits]),
-                leaving.en.eq(read),
                 leaving.addr.eq(leaves),
-                Value.cast(self.rows.payload)[bits].eq(leaving.data),
+                Value.cast(self.rows.payload)[bits].eq(left),
             ]
+            # With a credit for each row, none is read in the cycle in which it is written. Said in logic, it spares a block RAM
+            # the bypass that would return the old row in that case, as in `AccumulatorBank`.
+            with m.If(read & ~(self.write & (enters == leaves))):
+                m.d.sync += left.eq(leaving.data)
         with m.If(self.write):
             m.d.sync += enters.eq(enters + 1)
         with m.If(read):
