@@ -62,7 +62,10 @@ class RowFifo(wiring.Component):
         read = Signal()
         m.d.comb += read.eq(waiting & (~self.rows.valid | self.rows.ready))
         for name, field in self._fields():
-            m.submodules[f"memory_{name}"] = rows = memory.Memory(shape=field.width, depth=self.depth, init=[])
+            # With a credit for each row, none is read in the cycle in which it is written, and nobody cares what would come
+            # then. Otherwise Yosys puts a bypass around a block RAM, for the old row in that case.
+            rows = memory.Memory(shape=field.width, depth=self.depth, init=[], attrs={"no_rw_check": 1})
+            m.submodules[f"memory_{name}"] = rows
             entrance, leaving = rows.write_port(), rows.read_port(domain="comb")
             bits = slice(field.offset, field.offset + field.width)
             left = Signal(field.width, name=f"left_{name}", reset_less=True)
@@ -73,9 +76,7 @@ class RowFifo(wiring.Component):
                 leaving.addr.eq(leaves),
                 Value.cast(self.rows.payload)[bits].eq(left),
             ]
-            # With a credit for each row, none is read in the cycle in which it is written. Said in logic, it spares a block RAM
-            # the bypass that would return the old row in that case, as in `AccumulatorBank`.
-            with m.If(read & ~(self.write & (enters == leaves))):
+            with m.If(read):
                 m.d.sync += left.eq(leaving.data)
         with m.If(self.write):
             m.d.sync += enters.eq(enters + 1)
