@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time as clock
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 import typer
@@ -28,7 +28,6 @@ from hwsim.cli.options import (
     accelerator_of,
 )
 from hwsim.cli.terminal import check_parent, check_writable, console, write_whole
-from hwsim.graph import Graph
 from hwsim.load import load_model
 from hwsim.memory.compression import SCHEMES
 from hwsim.report.folder import check_folder
@@ -36,8 +35,7 @@ from hwsim.report.measures import energy_text
 from hwsim.report.text import bytes_text, grouped, hertz_text, percent, rate_text, shorten, si
 from hwsim.sim.document import LayerTimes, TimeDocument
 from hwsim.sim.time_document import with_formats
-from hwsim.sim.time_run import time_model
-from hwsim.sim.timing import time_network
+from hwsim.sim.time_run import evaluation_seconds, time_model
 from hwsim.spec import Accelerator, Dataflow, Memory, require
 
 NAMES = [scheme.name for scheme in SCHEMES]
@@ -106,7 +104,7 @@ def time(
     )  # fmt: skip
     _print(document)
     if repeat:
-        seconds = _measured(with_formats(loaded.graph, weight_bits, activation_bits), machine, repeat)
+        seconds = median(evaluation_seconds(with_formats(loaded.graph, weight_bits, activation_bits), machine, repeat))
         console.print(
             f"speed         {seconds:.3f} s of one core per machine, tile search included (median of {repeat} other ones)",
             highlight=False,
@@ -118,18 +116,6 @@ def time(
         from hwsim.report.time_report import write_time_report
 
         console.print(f"Report: {write_time_report(document, report)}", highlight=False)
-
-
-def _measured(graph: Graph, machine: Accelerator, repeat: int) -> float:
-    """Return the processor's time for a machine, in seconds: the median of other arrays, for which no earlier table is of use."""
-    apart = replace(machine, rows=1, cols=1, datapath=replace(machine.datapath, requantizers=None))
-    seconds = []
-    for index in range(repeat):
-        other = replace(apart, rows=(machine.rows + index) % 4096 + 1, cols=(machine.cols + index) % 4096 + 1)
-        start = clock.process_time()
-        time_network(graph, other)
-        seconds.append(clock.process_time() - start)
-    return sorted(seconds)[len(seconds) // 2]
 
 
 def _changed(

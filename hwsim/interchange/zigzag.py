@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from hwsim.memory.bounds import Axis, Products
 from hwsim.spec import Workload, require
 
+LONGEST_NAME = 100
+"""Characters of a layer's name; TFLite's may have hundreds, and a file's at most 255."""
+
 
 def zigzag_workload(workloads: Iterable[Workload], acc_bits: int = 32) -> str:
     """Return the YAML of a network.
@@ -45,7 +48,7 @@ def _layer(number: int, workload: Workload, acc_bits: int) -> str:
     precision = f"W: {workload.weight_bits}, I: {workload.activation_bits}, O: {acc_bits}, O_final: {final}"
     lines = [
         f"- id: {number}",
-        f"  name: {_name(workload.name)}",
+        f"  name: {_name(workload.name, number)}",
         "  operator_type: Conv",
         f"  equation: O[b]{group}[k][oy][ox]+=W{group}[k][c][fy][fx]*I[b]{group}[c][iy][ix]",
         f"  dimension_relations: [ix={width.stride}*ox+{width.dilation}*fx, iy={height.stride}*oy+{height.dilation}*fy]",
@@ -70,6 +73,7 @@ def _after(axis: Axis) -> int:
     return max(0, reach - axis.before - (axis.size or 0))
 
 
-def _name(name: str) -> str:
-    """Return a name that YAML reads as a text."""
-    return f'"{re.sub(r"[^A-Za-z0-9_./ -]+", "_", name)}"'
+def _name(name: str, number: int) -> str:
+    """Return a name that YAML reads as a text, short enough for the files that ZigZag calls after it, and then numbered."""
+    text = re.sub(r"[^A-Za-z0-9_./ -]+", "_", name)
+    return f'"{text}"' if len(text) <= LONGEST_NAME else f'"{text[:LONGEST_NAME]}_{number}"'

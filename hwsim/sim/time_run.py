@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from hwsim.graph import Graph
 from hwsim.load.catalog import LoadedModel
 from hwsim.memory.compression import Scheme
 from hwsim.sim.document import (
@@ -95,6 +98,31 @@ def time_model(
             },
         ),
     )
+
+
+def evaluation_seconds(graph: Graph, accelerator: Accelerator, repeat: int, *, first: int = 1) -> list[float]:
+    """Return the processor's time for each of some machines, in seconds.
+
+    Parameters
+    ----------
+    graph
+        With formats, see `hwsim.sim.time_document.with_formats`.
+    accelerator
+        What the machines are, but for their arrays: each is a row and a column larger than the one before, so that no result and
+        no table of tilings of an earlier one is of use. What follows from the network alone is kept, as in any search.
+    repeat
+        How many.
+    first
+        By how many rows and columns the first is larger; past 4096 they begin at 1 again.
+    """
+    apart = replace(accelerator, rows=1, cols=1, datapath=replace(accelerator.datapath, requantizers=None))
+    seconds = []
+    for more in range(first, first + repeat):
+        rows, cols = ((size + more - 1) % 4096 + 1 for size in (accelerator.rows, accelerator.cols))
+        start = time.process_time()
+        time_network(graph, replace(apart, rows=rows, cols=cols))
+        seconds.append(time.process_time() - start)
+    return seconds
 
 
 def _compressed(timed: Sequence[TimedLayer], scheme: Scheme) -> str:

@@ -166,6 +166,13 @@ def test_a_fully_connected_layer_everywhere() -> None:
     assert "padding" not in entry and entry["loop_sizes"] == [1, 30, 20, 1, 1, 1, 1]
 
 
+def test_long_names_are_cut_for_zigzag_and_stay_apart() -> None:
+    """ZigZag calls a file after each layer; names from TFLite can have more characters than that of a file may, 255."""
+    layers = [Workload(name, "fully_connected", 1, 20, 30, 1, (), 8, 8) for name in ("a" * 300, "a" * 299, "fc")]
+    names = [entry["name"] for entry in yaml.safe_load(zigzag_workload(layers))]
+    assert len(set(names)) == 3 and max(map(len, names)) < 200 and names[2] == "fc"
+
+
 def test_layers_without_products_are_errors_where_nothing_is_left() -> None:
     add = Workload("add", "add", 0, 0, 0, 1, (), 0, 8)
     with pytest.raises(InputError, match="add: layer must be one with products, not add"):
