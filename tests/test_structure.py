@@ -42,8 +42,9 @@ ARROWS: dict[str, set[str]] = {
     "sweep": _JOINED,
     "report": {"spec", "hwsim.sim.document", "hwsim.sim.analyze_document"},  # reads the rows, never what made them
     "cosim": {"spec", "kernels", "dataflow"},  # also runs inside a simulator, beside a user's own hardware
+    "export": {"spec", "graph", "ops", "quant", "load", "hwsim.cosim.packing", "hwsim.cosim.vectors"},  # its words
     "hardware": {"spec", "kernels", "dataflow", "graph", "ops", "sim", "rtl", "cosim"},
-    "cli": _JOINED | {"sweep", "report", "rtl", "cosim", "hardware", "scalesim", "interchange", "certify"},
+    "cli": _JOINED | {"sweep", "report", "rtl", "cosim", "hardware", "scalesim", "interchange", "certify", "export"},
 }
 """By package: what it may import, as a package, one module, or ``module -> package`` for one module alone."""
 
