@@ -56,9 +56,7 @@ DESIGNS = (
     Design("core-8x8-saturate", "the same with acc 16:saturate", SATURATING),
     Design("core-8x8-os", "the same, output stationary", replace(CORE, dataflow=Dataflow.OUTPUT_STATIONARY)),
     Design("array-8x8", "8x8, 8-bit weights, array and bank", CORE, "array"),
-    Design(
-        "array-16x16-w4", "16x16, 4-bit weights, array and bank", replace(LARGE, weight_bits=4), "array", several=True
-    ),
+    Design("array-16x16-w4", "16x16, 4-bit weights, array and bank", replace(LARGE, weight_bits=4), "array"),
     Design("array-16x16-w2", "16x16, 2-bit weights, array and bank", replace(LARGE, weight_bits=2), "array"),
     Design("core-8x8-no-dsp", "8x8, 8-bit weights, whole core, no DSPs", CORE, dsp=False),
     Design("core-8x8-xilinx", "8x8, 8-bit weights, whole core", CORE, target=XILINX),
