@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
+from pathlib import Path
 
 import pytest
 from mutants import MUTANTS, Mutant, first_difference
@@ -31,6 +33,13 @@ def test_there_are_forty_at_least_and_each_changes_something() -> None:
     assert len(MUTANTS) >= 40
     assert len({(mutant.unit, mutant.old, mutant.new) for mutant in MUTANTS}) == len(MUTANTS)
     assert all(mutant.old != mutant.new for mutant in MUTANTS)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.fault)
+def test_its_words_are_in_the_source(mutant: Mutant) -> None:
+    """So that a rewritten unit does not quietly lose its mutants until all of them run."""
+    source = Path(str(importlib.import_module(f"hwsim.rtl.{mutant.unit}").__file__)).read_text("utf-8")
+    assert source.count(mutant.old) == 1
 
 
 @pytest.mark.parametrize("mutant", _cases())
