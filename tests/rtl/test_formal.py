@@ -175,9 +175,9 @@ REPLAYED = ("addition", "tree", "product", "shift only")
 
 _ROUND = "Cat(C(1, 1), zero_point)"
 MUTANTS: dict[str, tuple[str, ModuleType, str, str]] = {
-    "the largest value counts as overflow": ("addition", register_add, "exact > limits.hi", "exact >= limits.hi"),
+    "half of the range counts as overflow": ("addition", register_add, "len(exact)) - 1 :]", "len(exact)) - 2 :]"),
     "the ends are swapped": ("step", register_add, "limits.hi, limits.lo)", "limits.lo, limits.hi)"),
-    "an overflow is not told": ("until overflow", register_add, "exact < limits.lo", "exact < limits.lo - 1"),
+    "an overflow is not told": ("until overflow", register_add, "~above.all()", "~above.any()"),
     "the exact sum is too short": ("modulo", register_add, "Signal((self.a + self.b).shape())", "Signal(signed(15))"),
     "an odd one out is lost": ("tree", adder_tree, "strict=False)] + odd", "strict=False)]"),
     "a limb is one bit short": ("product", wide_multiplier, _LIMB, "self.a[low : low + n - 1]"),
