@@ -37,6 +37,9 @@ PREPARE = (
 FINISH = "hierarchy -check; check -noinit; blackbox =A:whitebox; write_json netlist.json"
 """After synthesis; its own last part, without the names for registers that take a third of the time."""
 
+CONFLICT = "Driver-driver conflict"
+"""What Yosys only warns of."""
+
 MOST_MHZ = 1000.0
 
 
@@ -136,7 +139,15 @@ def synthesize(design: Design, options: Options) -> Netlist:
     """
     check_installed(tools_for(options))
     target = options.target
-    device = repr((target.synthesis, target.without_dsp, target.multiplier_bits, target.resource("dsp").capacity))
+    device = repr(
+        (
+            target.synthesis,
+            target.without_dsp,
+            target.map_multipliers,
+            target.multiplier_bits,
+            target.resource("dsp").capacity,
+        )
+    )
     choice = b"".join(Path(str(module.__file__)).read_bytes() for module in (multipliers, multiplier_registers))
     key = key_of(
         design.rtlil, PREPARE, FINISH, device, str(options.dsp), choice, multipliers.map_text(), Tool.YOSYS.version
@@ -158,7 +169,8 @@ def _run_yosys(rtlil: str, options: Options, path: Path) -> None:
     (folder / "multipliers.json").write_text(json.dumps(mapped.lists()), "utf-8")
     (folder / multipliers.MAP_FILE).write_text(multipliers.map_text(), "utf-8")
     command = f"{target.synthesis} {'' if options.dsp else target.without_dsp} -top {TOP} -run :check"
-    _yosys(folder, "yosys.log", f"read_rtlil coarse.il; {multipliers.script(mapped.lut)}{command}; {FINISH}")
+    multiply = multipliers.script(mapped.lut) + (target.map_multipliers if mapped.dsp else "")
+    _yosys(folder, "yosys.log", f"read_rtlil coarse.il; {multiply}{command}; {FINISH}")
     netlist = json.loads((folder / "netlist.json").read_text("utf-8"))
     absorb(netlist)
     (folder / "netlist.json").write_text(json.dumps(netlist), "utf-8")
@@ -170,8 +182,14 @@ def _run_yosys(rtlil: str, options: Options, path: Path) -> None:
 def _yosys(folder: Path, log: str, script: str) -> None:
     # To a file by its own option: what it prints after ABC is lost otherwise.
     status = run_tool(Tool.YOSYS, ["-q", "-l", log, "-p", script], folder, "yosys.out")
+    said = (folder / log).read_text("utf-8", "replace")
     if status:
-        raise failed("Yosys", status, (folder / log).read_text("utf-8", "replace"))
+        raise failed("Yosys", status, said)
+    if CONFLICT in said:
+        # It goes on, with a constant, and the netlist computes something else.
+        raise failed(
+            "Yosys", status, next(line for line in said.splitlines() if CONFLICT in line).replace("Warning", "ERROR")
+        )
 
 
 def place_and_route(netlist: Netlist, options: Options, constraints: str | None = None) -> Routed | None:

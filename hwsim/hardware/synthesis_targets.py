@@ -64,6 +64,8 @@ class Target:
         Place and route, or None where there is only synthesis.
     router_options
         That choose the device.
+    map_multipliers
+        Yosys commands before `synthesis` that make hardware multipliers, where its own way is not taken.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Target:
     resources: tuple[Resource, ...]
     router: Tool | None = None
     router_options: tuple[str, ...] = ()
+    map_multipliers: str = ""
 
     def resource(self, name: str) -> Resource:
         """Return the resource of a name."""
@@ -96,7 +99,7 @@ ECP5 = Target(
 )  # fmt: skip
 
 ICE40 = Target(
-    "ice40", "iCE40UP5K", "synth_ice40 -device u -dsp", "", (16, 16),
+    "ice40", "iCE40UP5K", "synth_ice40 -device u", "", (16, 16),
     (
         Resource("lut", "LUTs", {"SB_LUT4": 1}, 5280, "ICESTORM_LC"),
         Resource("carry", "carry cells", {"SB_CARRY": 1}, None),
@@ -105,6 +108,11 @@ ICE40 = Target(
         Resource("bram", "block RAMs (4 Kbit)", {"SB_RAM40_4K.*": 1}, 30, "ICESTORM_RAM"),
     ),
     Tool.NEXTPNR_ICE40, ("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
+    # As `synth_ice40 -dsp` does, but for the pass ice40_dsp of Yosys 0.66: of two registers behind a product it takes in one too
+    # many, and leaves a constant in place of the product.
+    "techmap -map +/mul2dsp.v -map +/ice40/dsp_map.v -D DSP_A_MAXWIDTH=16 -D DSP_B_MAXWIDTH=16 -D DSP_A_MINWIDTH=2 "
+    "-D DSP_B_MINWIDTH=2 -D DSP_Y_MINWIDTH=11 -D DSP_NAME=$__MUL16X16; setattr -unset mul2dsp a:mul2dsp; "
+    "chtype -set $mul t:$__soft_mul; ",
 )  # fmt: skip
 
 XILINX = Target(

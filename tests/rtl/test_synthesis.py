@@ -298,6 +298,20 @@ def test_dsps_are_used_or_not(cache: Path) -> None:
 
 
 @needs_yosys
+def test_a_conflict_that_yosys_only_warns_of_is_a_failure(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a product for which a constant stands in: Yosys 0.66's ice40_dsp did that to two registers behind a multiplier."""
+
+    def run(tool: Tool, arguments: list[str], folder: Path, log: str) -> int:
+        text = "1. X\nWarning: Driver-driver conflict for \\p [0] between cell m.O and constant 1'0\n"
+        (folder / arguments[arguments.index("-l") + 1]).write_text(text)
+        return 0
+
+    monkeypatch.setattr(synthesis, "run_tool", run)
+    with pytest.raises(RuntimeError, match=r"^Yosys failed: ERROR: Driver-driver conflict for \\p \[0\]"):
+        synthesize(Design(""), Options(ICE40))
+
+
+@needs_yosys
 def test_a_failure_of_yosys_says_why(cache: Path) -> None:
     with pytest.raises(RuntimeError, match=r"^Yosys failed: .*ERROR"):
         synthesize(Design("module \\other\nend\n"), Options(XILINX))
