@@ -126,8 +126,10 @@ class _Fabric:
         found = {}
         for pin in pins:
             bit = wires[pin][0]
-            if bit in self.name_by_output:
-                found[pin] = self.name_by_output[bit]
+            register = self.name_by_output.get(bit)
+            # One that another multiplier took as its product's is not there any more.
+            if register is not None and register not in self.moved:
+                found[pin] = register
             elif bit != "0":
                 return {}
         return found

@@ -249,6 +249,22 @@ def test_of_two_registers_in_a_row_one_moves() -> None:
     assert set(_cells(netlist)) == {"mul", "z0", "z1", "z2", "z3"}
 
 
+def test_a_product_that_is_the_next_factor_has_its_register_once() -> None:
+    """p0..p5 become the first multiplier's; the second one reads them and must not take them again."""
+    second = _cell(
+        "MULT18X18D",
+        {f"A{i}": 100 + i if i < 6 else "0" for i in range(18)}
+        | {f"B{i}": 30 + i if i < 3 else "0" for i in range(18)},
+        {f"P{i}": 400 + i for i in range(36)},
+    )
+    factor = {f"b{i}": _register(210 + i, 30 + i) for i in range(3)}
+    netlist = _netlist(_products() | factor | {"next": second}, [400])
+    assert absorb(netlist) == 1
+    assert [_cells(netlist)["mul"]["connections"][f"P{i}"] for i in range(6)] == [[100 + i] for i in range(6)]
+    assert [_cells(netlist)["next"]["connections"][f"A{i}"] for i in range(6)] == [[100 + i] for i in range(6)]
+    assert not _cells(netlist)["next"]["parameters"]
+
+
 def test_a_netlist_without_multipliers_stays() -> None:
     netlist: dict[str, Any] = {"modules": {TOP: {"cells": {"r": _register(5, 6)}, "ports": {"q": {"bits": [6]}}}}}
     before = copy.deepcopy(netlist)
