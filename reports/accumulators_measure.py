@@ -18,15 +18,15 @@ from hwsim.ops.products import ProductsUnit
 from hwsim.quant import Scheme
 from hwsim.quant.repair import REPAIRS
 from hwsim.quant.repair.base import QuantizedRepair
-from hwsim.sim.analyze_layers import prove
-from hwsim.sim.bandwidth import crossing_bytes, stored_as
+from hwsim.sim.analyze.layers import prove
 from hwsim.sim.execute import execute, execute_float
 from hwsim.sim.feed import Feed
 from hwsim.sim.fitted import fitted
-from hwsim.sim.narrow_order import Order
-from hwsim.sim.narrow_runs import Runs
+from hwsim.sim.narrow.order import Order
+from hwsim.sim.narrow.runs import Runs
 from hwsim.sim.network import Network, Samples, calibration_samples, prepare_network
 from hwsim.sim.program import Program
+from hwsim.sim.time.bandwidth import crossing_bytes, stored_as
 from hwsim.spec import Arithmetic, BiasAt, InputError, Overflow, Reduction, Register
 
 CALIBRATION = 128

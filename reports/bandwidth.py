@@ -28,7 +28,7 @@ from bandwidth_figures import (
     measure,
 )
 
-from hwsim.sim.bandwidth import DENSE, Shared, Sizes
+from hwsim.sim.time.bandwidth import DENSE, Shared, Sizes
 from hwsim.spec import Accelerator, InputError
 from hwsim.spec.requantization import MULTIPLIER_BITS, SHIFT_BITS
 

@@ -13,7 +13,10 @@ from hwsim.data.dataset import ArrayDataset
 from hwsim.graph import Array, Graph
 from hwsim.load import LoadedModel, load_model
 from hwsim.ops.products import ProductsUnit
-from hwsim.sim.bandwidth import (
+from hwsim.sim.feed import Feed
+from hwsim.sim.network import prepare_network
+from hwsim.sim.program import Program
+from hwsim.sim.time.bandwidth import (
     Shared,
     Sizes,
     activation_sizes,
@@ -22,10 +25,7 @@ from hwsim.sim.bandwidth import (
     stored_as,
     weight_sizes,
 )
-from hwsim.sim.feed import Feed
-from hwsim.sim.network import prepare_network
-from hwsim.sim.program import Program
-from hwsim.sim.timing import time_network
+from hwsim.sim.time.network import time_network
 from hwsim.spec import PRESETS, ROLES, Accelerator, Arithmetic, Format, Reduction, Register, Role
 
 CALIBRATION = 16

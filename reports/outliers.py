@@ -27,8 +27,8 @@ from hwsim.sim.execute import execute, execute_float
 from hwsim.sim.feed import Feed
 from hwsim.sim.network import Network, prepare_network
 from hwsim.sim.program import Program
-from hwsim.sim.time_document import layer_times
-from hwsim.sim.timing import time_network
+from hwsim.sim.time.document import layer_times
+from hwsim.sim.time.network import time_network
 from hwsim.spec import PRESETS, Accelerator, InputError, Profile, operand_format
 
 HERE = Path(__file__).resolve().parent

@@ -27,7 +27,7 @@ from hwsim.load import LoadedModel, load_model
 from hwsim.scalesim import read_config, read_topology, simulate
 from hwsim.scalesim.reports import REPORTS
 from hwsim.sim.accelerator_file import load_accelerator
-from hwsim.sim.time_run import evaluation_seconds, time_model
+from hwsim.sim.time.run import evaluation_seconds, time_model
 from hwsim.spec import Accelerator, InputError
 
 HERE = Path(__file__).resolve().parent

@@ -45,9 +45,9 @@ ARROWS: dict[str, set[str]] = {
     "report": {
         "spec",
         "hwsim.sim.document",
-        "hwsim.sim.analyze_document",
-        "hwsim.sim.narrow_document",
-        "hwsim.sim.quantize_document",
+        "hwsim.sim.analyze.document",
+        "hwsim.sim.narrow.document",
+        "hwsim.sim.quantize.document",
     },
     "cosim": {"spec", "kernels", "dataflow"},  # also runs inside a simulator, beside a user's own hardware
     "export": {"spec", "graph", "ops", "quant", "load", "hwsim.cosim.packing", "hwsim.cosim.vectors"},  # its words

@@ -12,7 +12,7 @@ from hwsim.interchange import scalesim_config, scalesim_topology, timeloop_probl
 from hwsim.scalesim import topology_text
 from hwsim.scalesim.config import config_text
 from hwsim.sim.network import prepare_network
-from hwsim.sim.time_document import with_formats
+from hwsim.sim.time.document import with_formats
 from hwsim.spec import Accelerator, Profile, require
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hwsim.api.inputs import Data, Model
     from hwsim.graph import InputScaling
     from hwsim.quant import Scheme
-    from hwsim.sim.quantize_run import QuantizeResult
+    from hwsim.sim.quantize.run import QuantizeResult
     from hwsim.sweep.api import SpaceLike
 
 
@@ -77,7 +77,7 @@ def quantize(
     from hwsim.cosim.files import write_files
     from hwsim.quant import parse_scheme
     from hwsim.quant.pipeline import find_repairs
-    from hwsim.sim.quantize_run import QuantizeSettings, quantize_model
+    from hwsim.sim.quantize.run import QuantizeSettings, quantize_model
     from hwsim.spec import require
 
     command = call_text(quantize, locals())

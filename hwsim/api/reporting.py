@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hwsim.report.table import Value
-    from hwsim.sim.analyze_document import AnalysisDocument
+    from hwsim.sim.analyze.document import AnalysisDocument
     from hwsim.sim.document import RunDocument, TimeDocument
-    from hwsim.sim.quantize_document import QuantizeDocument
+    from hwsim.sim.quantize.document import QuantizeDocument
 
 
 def report(document: RunDocument | TimeDocument | AnalysisDocument | QuantizeDocument, folder: str | Path) -> Path:
@@ -41,7 +41,7 @@ def report(document: RunDocument | TimeDocument | AnalysisDocument | QuantizeDoc
     ['figures', 'layers.csv', 'report.html', 'time.json']
     """
     from hwsim.sim.document import RunDocument, TimeDocument
-    from hwsim.sim.quantize_document import QuantizeDocument
+    from hwsim.sim.quantize.document import QuantizeDocument
 
     if isinstance(document, RunDocument):
         from hwsim.report.write import write_report

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hwsim.graph import InputScaling
     from hwsim.quant import Scheme
     from hwsim.quant.outliers import OutlierRule
-    from hwsim.sim.analyze import Analysis
+    from hwsim.sim.analyze.run import Analysis
     from hwsim.sim.document import RunDocument, TimeDocument
 
 DEFAULT_MACHINE = "edge-16x16"
@@ -152,7 +152,7 @@ def time(
     from hwsim.api.inputs import loaded_model
     from hwsim.api.machine import machine_of
     from hwsim.memory.compression import SCHEMES
-    from hwsim.sim.time_run import time_model
+    from hwsim.sim.time.run import time_model
     from hwsim.spec import require
 
     command = call_text(time, locals())
@@ -213,7 +213,7 @@ def analyze(
     from hwsim.api.call import call_text
     from hwsim.api.inputs import open_if_given, usable_cores
     from hwsim.api.machine import machine_of, rounding_as
-    from hwsim.sim.analyze import analyze as examine
+    from hwsim.sim.analyze.run import analyze as examine
     from hwsim.sim.run import Settings
 
     command = call_text(analyze, locals())

@@ -1,6 +1,6 @@
 """The verifier: recomputes every claim of a certificate from the model alone, in plain Python integers.
 
-It shares no code with `hwsim.sim.analyze_extremes`, which writes the claims. It follows one dot product at a time through the
+It shares no code with `hwsim.sim.analyze.extremes`, which writes the claims. It follows one dot product at a time through the
 registers, as `hwsim/spec/reduction.py` defines them, with the smallest and the largest value of every product in its place:
 the products of one output are independent, so each sum reaches the sum of its terms' extremes.
 """

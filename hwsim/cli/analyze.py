@@ -43,9 +43,9 @@ from hwsim.data import Dataset
 from hwsim.load import LoadedModel
 from hwsim.report.folder import check_folder
 from hwsim.report.text import grouped, percent, plural, shorten, si
-from hwsim.sim.analyze import analyze as examine
-from hwsim.sim.analyze import prepare
-from hwsim.sim.analyze_document import AnalysisDocument, AnalyzedLayer
+from hwsim.sim.analyze.document import AnalysisDocument, AnalyzedLayer
+from hwsim.sim.analyze.run import analyze as examine
+from hwsim.sim.analyze.run import prepare
 from hwsim.sim.run import Settings
 from hwsim.spec import require
 

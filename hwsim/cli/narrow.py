@@ -34,10 +34,10 @@ from hwsim.cli.terminal import check_parent, check_writable, console, errors, wr
 from hwsim.report.folder import check_folder
 from hwsim.report.text import percent, plural, si
 from hwsim.report.wilson import wilson
-from hwsim.sim.narrow import narrow as search
-from hwsim.sim.narrow_document import NarrowDocument, Row
-from hwsim.sim.narrow_order import Order
-from hwsim.sim.narrow_search import Wanted
+from hwsim.sim.narrow.document import NarrowDocument, Row
+from hwsim.sim.narrow.order import Order
+from hwsim.sim.narrow.run import narrow as search
+from hwsim.sim.narrow.search import Wanted
 from hwsim.sim.run import Settings
 from hwsim.spec import Reduction, Register, require
 from hwsim.spec.number import REGISTER_BITS

@@ -33,8 +33,8 @@ from hwsim.quant.pipeline import find_repairs
 from hwsim.quant.repair import REPAIRS
 from hwsim.report.folder import check_folder
 from hwsim.report.text import percent, plural, shorten
-from hwsim.sim.quantize_document import ErrorFigures, QuantizedLayer, QuantizeDocument
-from hwsim.sim.quantize_run import QuantizeSettings, quantize_model
+from hwsim.sim.quantize.document import ErrorFigures, QuantizedLayer, QuantizeDocument
+from hwsim.sim.quantize.run import QuantizeSettings, quantize_model
 from hwsim.spec import require
 
 DOCUMENT = "quantize.json"

@@ -34,8 +34,8 @@ from hwsim.report.folder import check_folder
 from hwsim.report.measures import energy_text
 from hwsim.report.text import bytes_text, grouped, hertz_text, percent, rate_text, shorten, si
 from hwsim.sim.document import LayerTimes, TimeDocument
-from hwsim.sim.time_document import with_formats
-from hwsim.sim.time_run import evaluation_seconds, time_model
+from hwsim.sim.time.document import with_formats
+from hwsim.sim.time.run import evaluation_seconds, time_model
 from hwsim.spec import Dataflow, require
 
 NAMES = [scheme.name for scheme in SCHEMES]

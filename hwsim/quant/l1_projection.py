@@ -2,7 +2,7 @@
 
 A register that starts at b and is written with prefixes of ``sum(w[k] * a[k])``, activations anything in ``-l..h`` (0 among
 them), holds at most ``b + h * P + l * N`` and at least ``b - l * P - h * N``, where P and N are the sums of the positive weights
-and of the magnitudes of the negative ones. Both are reached (`hwsim.sim.analyze_extremes`), so a row is safe if and only if
+and of the magnitudes of the negative ones. Both are reached (`hwsim.sim.analyze.extremes`), so a row is safe if and only if
 
     h * P + l * N <= room above      and      l * P + h * N <= room below.
 

@@ -12,7 +12,7 @@ from hwsim.report.headline import Headline
 from hwsim.report.page import page_environment, style_text
 from hwsim.report.render import Drawing, render
 from hwsim.report.text import grouped, percent, plural, shorten, si
-from hwsim.sim.analyze_document import AnalysisDocument, AnalyzedLayer, RegisterWidths
+from hwsim.sim.analyze.document import AnalysisDocument, AnalyzedLayer, RegisterWidths
 
 _COLUMNS = ("layer", "register", "any order", "this order", "on the data", "spare", "events", "struck", "came back")
 

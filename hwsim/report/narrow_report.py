@@ -11,7 +11,7 @@ from hwsim.report.figures import NARROW_FIGURES
 from hwsim.report.folder import write_folder
 from hwsim.report.render import render
 from hwsim.report.wilson import wilson
-from hwsim.sim.narrow_document import NarrowDocument
+from hwsim.sim.narrow.document import NarrowDocument
 
 COLUMNS = (
     "order", "overflow", "permitted", "bits", "mean_bits", "least_bits", "correct", "images", "top1", "top1_low", "top1_high",

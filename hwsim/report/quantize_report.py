@@ -13,7 +13,7 @@ from hwsim.report.headline import Headline, interval_text
 from hwsim.report.page import page_environment, style_text
 from hwsim.report.render import Drawing, render
 from hwsim.report.text import minus, percent, plural, points, shorten
-from hwsim.sim.quantize_document import ErrorFigures, QuantizedLayer, QuantizeDocument
+from hwsim.sim.quantize.document import ErrorFigures, QuantizedLayer, QuantizeDocument
 
 _COLUMNS = (
     "layer", "weights", "SQNR (dB)", "output", "alone (dB)", "all (dB)", "cosine", "effect (dB)", "blame", "input", "weights",

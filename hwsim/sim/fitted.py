@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hwsim.certify.verify import WrongClaimError, verify
 from hwsim.quant.accumulator_aware import project
-from hwsim.sim.certificate import prove_layers, write_certificate
+from hwsim.sim.analyze.certificate import prove_layers, write_certificate
 from hwsim.sim.network import Network
 from hwsim.sim.program import Program
 from hwsim.spec import Arithmetic, InputError, Profile

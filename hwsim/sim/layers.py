@@ -24,8 +24,8 @@ from hwsim.sim.execute import Execution
 from hwsim.sim.network import Network
 from hwsim.sim.observe import Observation, weight_histogram
 from hwsim.sim.program import Program
-from hwsim.sim.time_document import layer_times, total_times
-from hwsim.sim.timing import TimedLayer
+from hwsim.sim.time.document import layer_times, total_times
+from hwsim.sim.time.network import TimedLayer
 from hwsim.spec import Accelerator, bits_for
 
 

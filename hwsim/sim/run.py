@@ -29,10 +29,10 @@ from hwsim.sim.layer_registers import LayerTable, reductions_of
 from hwsim.sim.layers import describe_layers, total_of
 from hwsim.sim.network import Network, outlier_scheme, prepare_network
 from hwsim.sim.observe import observe, observed_images
-from hwsim.sim.outlier_layers import check_outliers
 from hwsim.sim.program import Program
-from hwsim.sim.time_document import accelerator_info
-from hwsim.sim.timing import MODEL, time_network
+from hwsim.sim.time.document import accelerator_info
+from hwsim.sim.time.network import MODEL, time_network
+from hwsim.sim.time.outlier_layers import check_outliers
 from hwsim.sim.versions import versions
 from hwsim.spec import PRESETS, Accelerator, operand_format, require
 

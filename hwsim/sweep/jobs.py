@@ -21,10 +21,10 @@ from hwsim.sim.document import TimeDocument
 from hwsim.sim.execute import execute
 from hwsim.sim.feed import Feed
 from hwsim.sim.network import Network
-from hwsim.sim.outlier_layers import check_outliers
 from hwsim.sim.program import Program
 from hwsim.sim.run import network_of, program_of
-from hwsim.sim.time_run import time_model
+from hwsim.sim.time.outlier_layers import check_outliers
+from hwsim.sim.time.run import time_model
 from hwsim.spec import Accelerator, InputError, require
 from hwsim.sweep.columns import OVERFLOWS, Record
 from hwsim.sweep.metrics import REGISTERS, time_metrics

@@ -9,7 +9,7 @@ from zoo import Bench, Gap, Score, bullets, measured_on, table
 
 from hwsim.quant import Scheme
 from hwsim.quant.repair import Cost, cost
-from hwsim.sim.timing import time_network
+from hwsim.sim.time.network import time_network
 from hwsim.spec import PRESETS
 
 EDGE = PRESETS[0]

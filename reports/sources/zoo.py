@@ -19,7 +19,7 @@ from hwsim.quant.pipeline import Quantized, find_repairs, quantize_network
 from hwsim.sim.execute import execute, execute_float
 from hwsim.sim.feed import Feed
 from hwsim.sim.network import calibration_samples
-from hwsim.sim.quantize_engines import StaticEngine
+from hwsim.sim.quantize.engines import StaticEngine
 from hwsim.spec.wilson import Z95
 
 NETWORKS = ("cifar_lenet", "cifar_resnet8")

@@ -18,7 +18,7 @@ from hwsim.certify.verify import WrongClaimError, verify
 from hwsim.graph import Graph, Node, Tensor
 from hwsim.kernels.monitor import Monitor
 from hwsim.ops import Conv2D, Padding, Window
-from hwsim.sim.analyze_layers import claims, prove
+from hwsim.sim.analyze.layers import claims, prove
 from hwsim.spec import Arithmetic, BiasAt, Format, Overflow, Reduction, Register, ZeroPoints
 from ops.layer_cases import Layer, layers, per_tensor
 

@@ -16,7 +16,7 @@ from hwsim.kernels.reduce import reduce_panel
 from hwsim.load import load_model
 from hwsim.ops.products import ProductsUnit
 from hwsim.sim import Program
-from hwsim.sim.analyze_layers import claims, prove
+from hwsim.sim.analyze.layers import claims, prove
 from hwsim.spec import Arithmetic, BiasAt, Overflow, Reduction, Register, ZeroPoints
 from sim.digits_runs import network
 

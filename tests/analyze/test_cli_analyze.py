@@ -14,7 +14,7 @@ import pytest
 from cli.command import Command
 from hwsim.load import load_model
 from hwsim.report.folder import check_folder
-from hwsim.sim.analyze_document import AnalysisDocument
+from hwsim.sim.analyze.document import AnalysisDocument
 
 QUICK = ("--images", "6", "--calibration-images", "8")
 NARROW = ("--acc", "16:wrap", "--chain", "8", "--psum", "15:saturate")

@@ -15,7 +15,7 @@ import oracle
 from hwsim.kernels.bounds import bound
 from hwsim.kernels.monitor import REGISTERS, Monitor
 from hwsim.kernels.reduce import reduce_panel
-from hwsim.sim.analyze_extremes import extremes, intervals
+from hwsim.sim.analyze.extremes import extremes, intervals
 from hwsim.spec import BiasAt, Overflow, Reduction, Register, bits_for
 from kernels.reduction_cases import reductions
 
@@ -171,7 +171,7 @@ def test_channels_in_blocks_are_channels(monkeypatch: pytest.MonkeyPatch) -> Non
     weights, bias = rng.integers(-9, 9, (20, 7)), rng.integers(-9, 9, 7)
     reduction = Reduction(lanes=2, chain=3, psum=WIDE)
     whole = extremes(weights, bias, -4, 3, reduction)
-    monkeypatch.setattr("hwsim.sim.analyze_extremes._ELEMENTS", 30)
+    monkeypatch.setattr("hwsim.sim.analyze.extremes._ELEMENTS", 30)
     parts = extremes(weights, bias, -4, 3, reduction)
     for name in whole:
         for part in dataclasses.fields(whole[name]):

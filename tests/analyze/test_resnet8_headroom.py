@@ -11,7 +11,7 @@ from hwsim.certify.verify import verify
 from hwsim.data import open_dataset
 from hwsim.load import load_model
 from hwsim.sim import Program
-from hwsim.sim.analyze import Analysis, analyze
+from hwsim.sim.analyze.run import Analysis, analyze
 from hwsim.sim.execute import execute
 from hwsim.sim.feed import Feed
 from hwsim.sim.run import Settings

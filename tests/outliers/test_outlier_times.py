@@ -15,14 +15,14 @@ from hwsim.memory.steps import first_channels, steps_of
 from hwsim.memory.tiling import Room
 from hwsim.memory.tiling_table import tiling_table
 from hwsim.ops.products import ProductsUnit
-from hwsim.sim.analyze_layers import prove
-from hwsim.sim.bandwidth import crossing_bytes
-from hwsim.sim.energy_of import energy_infos
-from hwsim.sim.layer_time import TiledLayer
-from hwsim.sim.ports import sparse_products
+from hwsim.sim.analyze.layers import prove
 from hwsim.sim.program import Program
-from hwsim.sim.time_document import layer_times
-from hwsim.sim.timing import TimedLayer, time_layer, time_network
+from hwsim.sim.time.bandwidth import crossing_bytes
+from hwsim.sim.time.document import layer_times
+from hwsim.sim.time.energy import energy_infos
+from hwsim.sim.time.layer import TiledLayer
+from hwsim.sim.time.network import TimedLayer, time_layer, time_network
+from hwsim.sim.time.ports import sparse_products
 from hwsim.spec import Accelerator, Arithmetic, Datapath, InputError, Memory, Operand, Sliding, Workload
 from outliers.test_outliers_on_rtl import network
 

@@ -21,13 +21,13 @@ from hwsim.hardware.network import HardwareNetwork, NetworkRun
 from hwsim.load import load_model
 from hwsim.quant import Scheme
 from hwsim.quant.outliers import OutlierRule
-from hwsim.sim.direct_layer import stream_memory
 from hwsim.sim.execute import execute
 from hwsim.sim.feed import Feed
 from hwsim.sim.network import Network, prepare_network
-from hwsim.sim.outlier_layers import check_outliers
 from hwsim.sim.program import Program
-from hwsim.sim.timing import time_network
+from hwsim.sim.time.direct_layer import stream_memory
+from hwsim.sim.time.network import time_network
+from hwsim.sim.time.outlier_layers import check_outliers
 from hwsim.spec import Accelerator, Arithmetic, Core, Datapath, InputError, Memory, Profile, StreamMemory
 from sim.digits_runs import arithmetic, digits
 

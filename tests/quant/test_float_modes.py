@@ -15,7 +15,7 @@ from hwsim.ops import Activation, Conv2D, DepthwiseConv2D, FullyConnected, Paddi
 from hwsim.quant import Mode, Scheme, evaluate
 from hwsim.quant.dynamic import evaluate_dynamic
 from hwsim.quant.weight_only import weight_only
-from hwsim.sim.quantize_engines import DynamicEngine, WeightOnlyEngine
+from hwsim.sim.quantize.engines import DynamicEngine, WeightOnlyEngine
 from quant.float_nets import FloatNet, outputs_of, sqnr_db
 
 

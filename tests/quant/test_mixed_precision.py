@@ -27,8 +27,8 @@ from hwsim.quant.mixed_precision import (
 from hwsim.quant.repair.guard import score_error
 from hwsim.sim import Program
 from hwsim.sim.feed import Feed
-from hwsim.sim.mixed_cycles import REST, cycle_options
-from hwsim.sim.timing import time_network
+from hwsim.sim.time.mixed_cycles import REST, cycle_options
+from hwsim.sim.time.network import time_network
 from hwsim.spec import Accelerator, InputError
 from quant.float_nets import FloatNet
 from quant.repair_nets import digits_mobilenet, images

@@ -23,7 +23,7 @@ from hwsim.ops.products import ProductsUnit
 from hwsim.quant import Scheme
 from hwsim.quant.accumulator_aware import AccumulatorAware, project
 from hwsim.quant.l1_projection import Budget, shrink
-from hwsim.sim.certificate import prove_layers, write_certificate
+from hwsim.sim.analyze.certificate import prove_layers, write_certificate
 from hwsim.sim.program import Program
 from hwsim.spec import Arithmetic, BiasAt, InputError, Overflow, Reduction, Register, ZeroPoints
 

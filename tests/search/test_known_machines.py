@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from hwsim.kernels.reduce import reduce_panel
-from hwsim.sim.analyze_extremes import extremes
+from hwsim.sim.analyze.extremes import extremes
 from hwsim.spec import PRESETS, Reduction, bits_for
 
 Int64 = npt.NDArray[np.int64]

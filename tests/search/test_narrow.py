@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from hwsim.cli.main import app
 from hwsim.report.narrow_report import write_narrow
-from hwsim.sim import narrow_runs
 from hwsim.sim.execute import execute
-from hwsim.sim.narrow_document import NarrowDocument
-from hwsim.sim.narrow_order import LEAST_BITS, Order
-from hwsim.sim.narrow_runs import Outcome, Runs
-from hwsim.sim.narrow_search import OrderSearch, Wanted
+from hwsim.sim.narrow import runs as runs_module
+from hwsim.sim.narrow.document import NarrowDocument
+from hwsim.sim.narrow.order import LEAST_BITS, Order
+from hwsim.sim.narrow.runs import Outcome, Runs
+from hwsim.sim.narrow.search import OrderSearch, Wanted
 from hwsim.sim.program import Program
 from hwsim.spec import Arithmetic, BiasAt, InputError, Overflow, Reduction, Register
 
@@ -42,8 +42,8 @@ def executed(layers: dict[str, Reduction], images: int = IMAGES) -> tuple[np.nda
 @pytest.mark.parametrize("cache_bytes", [0, 200_000, 1 << 28])
 def test_what_is_reused_changes_nothing(cache_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random widths by layer, some of them kept as the base: predictions and events are those of whole runs."""
-    monkeypatch.setattr(narrow_runs, "CACHE_BYTES", cache_bytes)
-    monkeypatch.setattr(narrow_runs, "batch_size", lambda _graph: 16)
+    monkeypatch.setattr(runs_module, "CACHE_BYTES", cache_bytes)
+    monkeypatch.setattr(runs_module, "batch_size", lambda _graph: 16)
     rng, names, found = np.random.default_rng(5), layers_of(integer()), runs()
     base: dict[str, Reduction] = {}
     for step in range(12):

@@ -18,11 +18,11 @@ from hwsim.quant import Mode, Scheme, parse_scheme, range_method
 from hwsim.quant.pipeline import find_repairs, quantize_network
 from hwsim.quant.repair import FloatRepair, QuantizedRepair
 from hwsim.quant.seen import Seen
-from hwsim.sim.quantize_analysis import measure, resume, run_float
-from hwsim.sim.quantize_document import QuantizedLayer, QuantizeDocument
-from hwsim.sim.quantize_engines import engine_of
-from hwsim.sim.quantize_errors import ChannelSums, ErrorSums
-from hwsim.sim.quantize_run import QuantizeSettings, quantize_model
+from hwsim.sim.quantize.analysis import measure, resume, run_float
+from hwsim.sim.quantize.document import QuantizedLayer, QuantizeDocument
+from hwsim.sim.quantize.engines import engine_of
+from hwsim.sim.quantize.errors import ChannelSums, ErrorSums
+from hwsim.sim.quantize.run import QuantizeSettings, quantize_model
 from hwsim.spec import InputError
 from quant.float_nets import FloatNet, outputs_of, sqnr_db
 from sim.digits_runs import array_set

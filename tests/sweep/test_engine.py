@@ -15,7 +15,7 @@ from hwsim.load import load_model
 from hwsim.quant import parse_scheme, range_method
 from hwsim.quant.outliers import OutlierRule
 from hwsim.sim.run import Settings, run
-from hwsim.sim.time_run import time_model
+from hwsim.sim.time.run import time_model
 from hwsim.spec import InputError
 from hwsim.sweep import sweep
 from hwsim.sweep.api import read_space, sweep_rows

@@ -11,8 +11,16 @@ from hwsim.graph import Graph, Quantization
 from hwsim.memory.compression import SCHEMES
 from hwsim.ops import Add, Conv2D, FullyConnected, Reshape
 from hwsim.ops.geometry import Window
-from hwsim.sim.bandwidth import DENSE, Sizes, activation_sizes, crossing_bytes, shared_weights, stored_as, weight_sizes
 from hwsim.sim.program import Program
+from hwsim.sim.time.bandwidth import (
+    DENSE,
+    Sizes,
+    activation_sizes,
+    crossing_bytes,
+    shared_weights,
+    stored_as,
+    weight_sizes,
+)
 from hwsim.spec import Arithmetic, Format, Reduction, Register
 from quant.float_nets import FloatNet, quantized
 

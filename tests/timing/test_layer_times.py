@@ -15,8 +15,8 @@ from hwsim.dataflow import ideal_cycles, plan_gemm, predict_plan
 from hwsim.graph import Quantization, Tensor
 from hwsim.memory.pipeline import timeline
 from hwsim.ops import Add
-from hwsim.sim.time_document import traffic_floor
-from hwsim.sim.timing import TimedLayer, time_layer
+from hwsim.sim.time.document import traffic_floor
+from hwsim.sim.time.network import TimedLayer, time_layer
 from hwsim.spec import (
     PRESETS,
     ROLES,

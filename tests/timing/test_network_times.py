@@ -15,9 +15,9 @@ from hwsim.load import load_model
 from hwsim.memory.compression import SCHEMES
 from hwsim.memory.placement import Placement, Stage, place
 from hwsim.ops import OPS
-from hwsim.sim.time_document import MOST_SEGMENTS, segments, with_formats
-from hwsim.sim.time_run import time_model
-from hwsim.sim.timing import time_network
+from hwsim.sim.time.document import MOST_SEGMENTS, segments, with_formats
+from hwsim.sim.time.network import time_network
+from hwsim.sim.time.run import time_model
 from hwsim.spec import PRESETS, Accelerator, Datapath, InputError, Memory
 from sim.digits_runs import network
 from timing.time_cases import machines

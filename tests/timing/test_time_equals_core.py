@@ -16,8 +16,8 @@ from hwsim.graph import Graph
 from hwsim.hardware.layer import hardware_layers
 from hwsim.load import load_model
 from hwsim.sim.program import Program
-from hwsim.sim.time_document import traffic_floor
-from hwsim.sim.timing import time_layer, time_network
+from hwsim.sim.time.document import traffic_floor
+from hwsim.sim.time.network import time_layer, time_network
 from hwsim.spec import PRESETS, Accelerator, Core, Dataflow, Datapath, InputError, Memory, StreamMemory, Workload
 from rtl.gemm_core_configurations import CONFIGURATIONS
 from sim.digits_runs import network

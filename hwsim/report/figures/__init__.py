@@ -13,10 +13,10 @@ from hwsim.report.figures.spec import FigureSpec
 from hwsim.report.figures.sqnr import SQNR
 from hwsim.report.figures.timeline import TIMELINE
 from hwsim.report.figures.traffic import TRAFFIC
-from hwsim.sim.analyze_document import AnalysisDocument
+from hwsim.sim.analyze.document import AnalysisDocument
 from hwsim.sim.document import RunDocument, TimedDocument
-from hwsim.sim.narrow_document import NarrowDocument
-from hwsim.sim.quantize_document import QuantizeDocument
+from hwsim.sim.narrow.document import NarrowDocument
+from hwsim.sim.quantize.document import QuantizeDocument
 
 TIME_FIGURES: tuple[FigureSpec[TimedDocument], ...] = (TRAFFIC, CYCLES, TIMELINE, ROOFLINE)
 """Those of times, which `hwsim time` draws by themselves."""

@@ -13,7 +13,7 @@ from hwsim.report.figures.headroom_strips import colour_bar, drawn, left_out, na
 from hwsim.report.figures.spec import FigureSpec
 from hwsim.report.figures.style import BLUE, GREY, INK, MAX_ROWS, ORANGE, VERMILLION, legend_above
 from hwsim.report.text import grouped, percent, plural, shorten
-from hwsim.sim.analyze_document import AnalysisDocument, RegisterWidths
+from hwsim.sim.analyze.document import AnalysisDocument, RegisterWidths
 
 Row = tuple[str, RegisterWidths]
 """A register and what its row is called."""

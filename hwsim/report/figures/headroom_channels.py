@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from hwsim.report.figures.headroom_strips import colour_bar, drawn, left_out, names, rows_axes, strip
 from hwsim.report.figures.spec import FigureSpec
 from hwsim.report.text import plural
-from hwsim.sim.analyze_document import AnalysisDocument, AnalyzedLayer
+from hwsim.sim.analyze.document import AnalysisDocument, AnalyzedLayer
 
 CELLS = 64
 """Cells of a strip, at most: beyond, each is the worst of a run of channels."""

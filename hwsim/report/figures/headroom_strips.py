@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from hwsim.report.figures.style import MAX_ROWS, drawable, new_figure
 from hwsim.report.text import shorten
-from hwsim.sim.analyze_document import AnalyzedLayer
+from hwsim.sim.analyze.document import AnalyzedLayer
 
 _ROW = 0.185
 _MARGINS = 1.05

@@ -13,7 +13,7 @@ from hwsim.report.figures.spec import FigureSpec
 from hwsim.report.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, legend_above, new_figure
 from hwsim.report.text import percent, plural
 from hwsim.report.wilson import wilson
-from hwsim.sim.narrow_document import NarrowDocument, Point
+from hwsim.sim.narrow.document import NarrowDocument, Point
 
 _COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from hwsim.report.figures.headroom_strips import colour_bar, rows_axes, strip
 from hwsim.report.figures.quantize_noise import analyzed, left_out, row_names
 from hwsim.report.figures.spec import FigureSpec
-from hwsim.sim.quantize_document import QuantizeDocument
+from hwsim.sim.quantize.document import QuantizeDocument
 
 DEEPEST = -6.0
 """Octaves below the widest channel that colours still tell apart."""

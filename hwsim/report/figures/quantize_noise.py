@@ -10,7 +10,7 @@ from hwsim.report.figures.headroom_strips import rows_axes
 from hwsim.report.figures.spec import FigureSpec
 from hwsim.report.figures.style import BLUE, GREY, INK, MAX_ROWS, ORANGE, PURPLE, SKY, VERMILLION, legend_above
 from hwsim.report.text import percent, plural, shorten
-from hwsim.sim.quantize_document import ErrorFigures, LayerAnalysis, QuantizedLayer, QuantizeDocument
+from hwsim.sim.quantize.document import ErrorFigures, LayerAnalysis, QuantizedLayer, QuantizeDocument
 
 Analyzed = tuple[QuantizedLayer, LayerAnalysis]
 

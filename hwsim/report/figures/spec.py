@@ -9,10 +9,10 @@ from typing import Generic, Literal, TypeVar
 from matplotlib.figure import Figure
 
 from hwsim.report.sweep_results import SweepResults
-from hwsim.sim.analyze_document import AnalysisDocument
+from hwsim.sim.analyze.document import AnalysisDocument
 from hwsim.sim.document import TimedDocument
-from hwsim.sim.narrow_document import NarrowDocument
-from hwsim.sim.quantize_document import QuantizeDocument
+from hwsim.sim.narrow.document import NarrowDocument
+from hwsim.sim.quantize.document import QuantizeDocument
 
 Section = Literal["accuracy", "bandwidth", "cycles", "accumulators", "sqnr", "sweep"]
 """Where on the page a figure stands."""

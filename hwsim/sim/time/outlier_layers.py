@@ -12,7 +12,7 @@ from hwsim.dataflow.outliers import Load, load_of, tile_rows
 from hwsim.graph import Graph, Node, Outliers, Tensor
 from hwsim.memory.sparse import SparseSize, smallest, sparse_sizes
 from hwsim.sim.document_parts import OutlierInfo
-from hwsim.sim.layer_time import product_shape
+from hwsim.sim.time.layer import product_shape
 from hwsim.spec import Accelerator, Operand, Workload, require
 
 PASSES = (

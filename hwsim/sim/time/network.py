@@ -11,10 +11,10 @@ from hwsim.graph import Graph
 from hwsim.memory.compression import Scheme
 from hwsim.memory.placement import Placement, Stage, place
 from hwsim.memory.tiling import Room
-from hwsim.sim.direct_layer import DirectLayer
-from hwsim.sim.layer_time import LayerTime, StreamedLayer, TiledLayer, is_tiled, unhurried
-from hwsim.sim.ports import PortBytes
-from hwsim.sim.stages import TimedNode, fixed_tensors, timed_nodes
+from hwsim.sim.time.direct_layer import DirectLayer
+from hwsim.sim.time.layer import LayerTime, StreamedLayer, TiledLayer, is_tiled, unhurried
+from hwsim.sim.time.ports import PortBytes
+from hwsim.sim.time.stages import TimedNode, fixed_tensors, timed_nodes
 from hwsim.spec import ROLES, Accelerator, InputError, Role, Workload
 
 MODEL = (

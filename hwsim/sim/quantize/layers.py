@@ -16,11 +16,11 @@ from hwsim.quant.seen import Seen
 from hwsim.sim.document import Histogram
 from hwsim.sim.execute import Progress
 from hwsim.sim.observe import BINS, clipped_values, histogram_over, weight_histogram
-from hwsim.sim.quantize_analysis import LayerNoise, channel_magnitudes, measure, observed
-from hwsim.sim.quantize_document import AnalysisInfo, Causes, LayerAnalysis
-from hwsim.sim.quantize_engines import Engine
-from hwsim.sim.quantize_errors import significant
-from hwsim.sim.quantize_remedies import Activation, Evidence, advise
+from hwsim.sim.quantize.analysis import LayerNoise, channel_magnitudes, measure, observed
+from hwsim.sim.quantize.document import AnalysisInfo, Causes, LayerAnalysis
+from hwsim.sim.quantize.engines import Engine
+from hwsim.sim.quantize.errors import significant
+from hwsim.sim.quantize.remedies import Activation, Evidence, advise
 from hwsim.spec import InputError
 
 EQUALIZATIONS = (("equalize",), ("relu6-to-relu", "equalize"))

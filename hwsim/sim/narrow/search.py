@@ -1,6 +1,6 @@
 """The narrowest registers that a network can live with, in an order of summation, for a permitted loss of accuracy.
 
-*No overflow for any input* is proven, layer by layer, by `hwsim.sim.analyze_extremes`; nothing runs.
+*No overflow for any input* is proven, layer by layer, by `hwsim.sim.analyze.extremes`; nothing runs.
 
 *No overflow on the data*: as long as nothing overflows every register holds exact sums. So the widths at which a layer behind
 exact layers has no event are all those from some width on, the same for wrapping and for saturating registers, and each layer is
@@ -20,10 +20,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from hwsim.sim.analyze_layers import prove
-from hwsim.sim.narrow_document import KnownBy, LayerBits, Permitted, Point, Row
-from hwsim.sim.narrow_order import LEAST_BITS, Order, proven_bits
-from hwsim.sim.narrow_runs import EXACT, Outcome, Runs
+from hwsim.sim.analyze.layers import prove
+from hwsim.sim.narrow.document import KnownBy, LayerBits, Permitted, Point, Row
+from hwsim.sim.narrow.order import LEAST_BITS, Order, proven_bits
+from hwsim.sim.narrow.runs import EXACT, Outcome, Runs
 from hwsim.spec import InputError, Overflow, Reduction, require
 from hwsim.spec.number import REGISTER_BITS
 

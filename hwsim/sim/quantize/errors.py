@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwsim.graph import Array
-from hwsim.sim.quantize_document import ErrorFigures
+from hwsim.sim.quantize.document import ErrorFigures
 
 DIGITS = 6
 """Significant digits of what the document says: float32 sums of other processors differ beyond."""

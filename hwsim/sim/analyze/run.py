@@ -10,9 +10,9 @@ from hwsim.graph import Graph
 from hwsim.kernels.monitor import Closer, Monitor
 from hwsim.load.catalog import LoadedModel
 from hwsim.quant import dequantized
-from hwsim.sim.analyze_document import SCHEMA_VERSION, AnalysisDocument, AnalysisTotal, AnalyzedLayer
-from hwsim.sim.analyze_layers import Proof, describe
-from hwsim.sim.certificate import prove_layers, write_certificate
+from hwsim.sim.analyze.certificate import prove_layers, write_certificate
+from hwsim.sim.analyze.document import SCHEMA_VERSION, AnalysisDocument, AnalysisTotal, AnalyzedLayer
+from hwsim.sim.analyze.layers import Proof, describe
 from hwsim.sim.described_model import model_info
 from hwsim.sim.document import DataInfo, Provenance, QuantizationInfo
 from hwsim.sim.execute import Progress, in_order
@@ -21,7 +21,7 @@ from hwsim.sim.fitted import fitted
 from hwsim.sim.network import Network, common_bits
 from hwsim.sim.program import Program
 from hwsim.sim.run import Settings, Stage, network_of
-from hwsim.sim.time_document import accelerator_info
+from hwsim.sim.time.document import accelerator_info
 from hwsim.sim.versions import versions
 from hwsim.spec import InputError
 
@@ -69,7 +69,7 @@ def prepare(model: LoadedModel, dataset: Dataset | None, settings: Settings) -> 
 
 def analyze(
     model: LoadedModel, dataset: Dataset | None, settings: Settings, *, observe: bool = True,
-    command: str = "hwsim.sim.analyze", stage: Stage | None = None,
+    command: str = "hwsim.sim.analyze.run", stage: Stage | None = None,
 ) -> Analysis:  # fmt: skip
     """Analyze the accumulators of a model.
 

@@ -23,14 +23,14 @@ from hwsim.sim.document import (
     TotalTimes,
 )
 from hwsim.sim.network import common_bits
-from hwsim.sim.time_document import accelerator_info, layer_times, total_times, with_formats
-from hwsim.sim.timing import MODEL, TimedLayer, time_network
+from hwsim.sim.time.document import accelerator_info, layer_times, total_times, with_formats
+from hwsim.sim.time.network import MODEL, TimedLayer, time_network
 from hwsim.spec import Accelerator, require
 
 
 def time_model(
     model: LoadedModel, accelerator: Accelerator, *, weight_bits: int | None = None, activation_bits: int | None = None,
-    compression: Scheme | None = None, frames_per_second: float = 30.0, command: str = "hwsim.sim.time_run.time_model",
+    compression: Scheme | None = None, frames_per_second: float = 30.0, command: str = "hwsim.sim.time.run.time_model",
 ) -> TimeDocument:  # fmt: skip
     """Return the time of a model on a machine.
 
@@ -99,7 +99,7 @@ def evaluation_seconds(graph: Graph, accelerator: Accelerator, repeat: int, *, f
     Parameters
     ----------
     graph
-        With formats, see `hwsim.sim.time_document.with_formats`.
+        With formats, see `hwsim.sim.time.document.with_formats`.
     accelerator
         What the machines are, but for their arrays: each is a row and a column larger than the one before, so that no result and
         no table of tilings of an earlier one is of use. What follows from the network alone is kept, as in any search.

@@ -18,8 +18,8 @@ from hwsim.sim.document import Accuracy, DataInfo, FloatAccuracy, Provenance, Qu
 from hwsim.sim.execute import Progress, execute, execute_float, in_order
 from hwsim.sim.feed import Feed
 from hwsim.sim.network import Samples, calibration_samples
-from hwsim.sim.quantize_analysis import weighted
-from hwsim.sim.quantize_document import (
+from hwsim.sim.quantize.analysis import weighted
+from hwsim.sim.quantize.document import (
     SCHEMA_VERSION,
     AnalysisInfo,
     Integers,
@@ -27,9 +27,9 @@ from hwsim.sim.quantize_document import (
     QuantizedLayer,
     QuantizeDocument,
 )
-from hwsim.sim.quantize_engines import Engine, StaticEngine, engine_of
-from hwsim.sim.quantize_errors import ErrorSums
-from hwsim.sim.quantize_layers import analyze_layers
+from hwsim.sim.quantize.engines import Engine, StaticEngine, engine_of
+from hwsim.sim.quantize.errors import ErrorSums
+from hwsim.sim.quantize.layers import analyze_layers
 from hwsim.sim.run import Stage
 from hwsim.sim.versions import versions
 from hwsim.spec import require
@@ -88,7 +88,7 @@ def _silent(_name: str, _length: int) -> Progress:
 
 
 def quantize_model(
-    model: LoadedModel, dataset: Dataset, settings: QuantizeSettings, *, command: str = "hwsim.sim.quantize_run",
+    model: LoadedModel, dataset: Dataset, settings: QuantizeSettings, *, command: str = "hwsim.sim.quantize.run",
     stage: Stage = _silent,
 ) -> QuantizeResult:  # fmt: skip
     """Quantize a model.

@@ -14,7 +14,7 @@ from hwsim.quant.post_training import channel_axis
 from hwsim.quant.ranges import MeanSquaredError, MinMax
 from hwsim.quant.ranges.mean_squared_error import SquaredError
 from hwsim.quant.seen import Seen
-from hwsim.sim.quantize_analysis import LayerNoise
+from hwsim.sim.quantize.analysis import LayerNoise
 
 LEAST_DB = 1.0
 """A gain worth a sentence."""

@@ -12,9 +12,9 @@ from hwsim.graph import Array, Graph, Quantization
 from hwsim.memory.codebook import Codebook, best_codebook
 from hwsim.memory.compression import SCHEMES
 from hwsim.quant import dequantized
-from hwsim.sim.outlier_layers import with_outliers
 from hwsim.sim.program import Program
-from hwsim.sim.time_document import with_formats
+from hwsim.sim.time.document import with_formats
+from hwsim.sim.time.outlier_layers import with_outliers
 from hwsim.spec import ROLES, Arithmetic, Role
 
 DENSE = "dense"

@@ -13,13 +13,13 @@ from hwsim.sim.described_model import model_info
 from hwsim.sim.document import DataInfo, Provenance
 from hwsim.sim.feed import Feed
 from hwsim.sim.layer_registers import layer_registers_text
-from hwsim.sim.narrow_document import SCHEMA_VERSION, NarrowDocument, Point, Row
-from hwsim.sim.narrow_order import Order
-from hwsim.sim.narrow_runs import Runs
-from hwsim.sim.narrow_search import Choice, OrderSearch, Report, Wanted
+from hwsim.sim.narrow.document import SCHEMA_VERSION, NarrowDocument, Point, Row
+from hwsim.sim.narrow.order import Order
+from hwsim.sim.narrow.runs import Runs
+from hwsim.sim.narrow.search import Choice, OrderSearch, Report, Wanted
 from hwsim.sim.network import prepare_network
 from hwsim.sim.run import Settings
-from hwsim.sim.time_document import accelerator_info
+from hwsim.sim.time.document import accelerator_info
 from hwsim.sim.versions import versions
 from hwsim.spec import Reduction, require
 
@@ -37,7 +37,7 @@ class Narrowed:
 
 def narrow(
     model: LoadedModel, dataset: Dataset, settings: Settings, orders: Sequence[Order], wanted: Wanted, *,
-    repeat: Repeat = lambda _reduction, _file: "", command: str = "hwsim.sim.narrow", tell: Report = lambda _text: None,
+    repeat: Repeat = lambda _reduction, _file: "", command: str = "hwsim.sim.narrow.run", tell: Report = lambda _text: None,
 ) -> Narrowed:  # fmt: skip
     """Search a model's registers.
 

@@ -15,8 +15,8 @@ from hwsim.dataflow.array import ModelCore, array_of, gemm_counters, gemm_tiles
 from hwsim.dataflow.core_cycles import Counters
 from hwsim.dataflow.outliers import gemms_counters
 from hwsim.memory.pipeline import Timeline
-from hwsim.sim.layer_time import LayerTime, product_shape, times
-from hwsim.sim.ports import PortBytes, port_bytes
+from hwsim.sim.time.layer import LayerTime, product_shape, times
+from hwsim.sim.time.ports import PortBytes, port_bytes
 from hwsim.spec import Accelerator, Dataflow, Role, StreamMemory, Workload, require
 from hwsim.spec.stream_memory import MOST_BEATS, MOST_RATIO
 

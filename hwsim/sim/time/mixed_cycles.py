@@ -9,7 +9,7 @@ from hwsim.graph import Graph
 from hwsim.quant import Scheme, quantize
 from hwsim.quant.bit_search import Option
 from hwsim.quant.mixed_precision import Loss, Measured, error_of, weight_item
-from hwsim.sim.timing import time_network
+from hwsim.sim.time.network import time_network
 from hwsim.spec import Accelerator
 
 REST = "nodes without weights"

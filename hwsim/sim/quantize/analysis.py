@@ -13,8 +13,8 @@ from hwsim.quant.pipeline import Quantized
 from hwsim.quant.post_training import channel_axis
 from hwsim.quant.seen import Seen
 from hwsim.sim.observe import clipped_values
-from hwsim.sim.quantize_engines import Engine
-from hwsim.sim.quantize_errors import ChannelSums, ErrorSums
+from hwsim.sim.quantize.engines import Engine
+from hwsim.sim.quantize.errors import ChannelSums, ErrorSums
 
 Values = dict[str, Array]
 

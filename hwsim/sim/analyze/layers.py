@@ -12,8 +12,8 @@ from hwsim.certify.document import Activations, LayerClaim, Reached, RegisterCla
 from hwsim.graph import Graph, Node, Tensor
 from hwsim.kernels.monitor import REGISTERS, Monitor
 from hwsim.ops.products import ProductsUnit
-from hwsim.sim.analyze_document import AnalyzedLayer, Grid, Observed, ReachedSum, RegisterWidths
-from hwsim.sim.analyze_extremes import Extremes, extremes
+from hwsim.sim.analyze.document import AnalyzedLayer, Grid, Observed, ReachedSum, RegisterWidths
+from hwsim.sim.analyze.extremes import Extremes, extremes
 from hwsim.sim.document import FirstOverflow
 from hwsim.spec import Reduction, Register, bits_for, require
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from hwsim.dataflow.array import array_of
 from hwsim.memory.energy import PARTS, Energy, Events, Macs, SramAccesses, energies
 from hwsim.sim.document_parts import EnergyInfo
-from hwsim.sim.ports import sparse_products
-from hwsim.sim.timing import TimedLayer
+from hwsim.sim.time.network import TimedLayer
+from hwsim.sim.time.ports import sparse_products
 from hwsim.spec import Accelerator, Dataflow
 
 COUNTED = "multiply-accumulates, accesses of the buffers, bits over the DRAM interface"

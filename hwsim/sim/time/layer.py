@@ -18,7 +18,7 @@ from hwsim.memory.pipeline import Timeline, timeline
 from hwsim.memory.steps import Steps, first_channels, steps_of
 from hwsim.memory.tiling import Room, TileProblem, Tiling
 from hwsim.memory.tiling_table import tiling_table
-from hwsim.sim.ports import NO_BYTES, PortBytes, port_bytes, sparse_products, with_pass
+from hwsim.sim.time.ports import NO_BYTES, PortBytes, port_bytes, sparse_products, with_pass
 from hwsim.spec import ROLES, Accelerator, Dataflow, Operand, Role, Sliding, Workload
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hwsim.sim.analyze_layers import Proof, widths
+from hwsim.sim.analyze.layers import Proof, widths
 from hwsim.spec import Overflow, Reduction, Register, require
 from hwsim.spec.number import REGISTER_BITS
 

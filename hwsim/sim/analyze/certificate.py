@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hwsim.certify.document import Certificate, Machine, RegisterSpec
 from hwsim.graph import Graph
 from hwsim.ops.products import ProductsUnit
-from hwsim.sim.analyze_layers import Proof, claims, prove
+from hwsim.sim.analyze.layers import Proof, claims, prove
 from hwsim.sim.program import Program
 from hwsim.spec import Reduction, Register
 

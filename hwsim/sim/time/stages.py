@@ -9,7 +9,7 @@ from hwsim.dataflow.passes import NOTHING, PRODUCTS, check_known
 from hwsim.graph import Graph, Tensor
 from hwsim.memory.compression import Scheme
 from hwsim.memory.placement import Stage
-from hwsim.sim.outlier_layers import with_outliers
+from hwsim.sim.time.outlier_layers import with_outliers
 from hwsim.spec import Arithmetic, Workload
 
 

@@ -17,7 +17,6 @@ from hwsim.graph import Graph, Quantization, Tensor
 from hwsim.memory.bounds import Products, Widths, traffic_bound
 from hwsim.memory.extents import Ints
 from hwsim.memory.pipeline import Timeline
-from hwsim.sim.direct_layer import stream_memory
 from hwsim.sim.document_parts import (
     AcceleratorInfo,
     LayerTimes,
@@ -26,9 +25,10 @@ from hwsim.sim.document_parts import (
     TilingInfo,
     Traffic,
 )
-from hwsim.sim.energy_of import energy_infos
-from hwsim.sim.outlier_layers import outlier_info
-from hwsim.sim.timing import TimedLayer
+from hwsim.sim.time.direct_layer import stream_memory
+from hwsim.sim.time.energy import energy_infos
+from hwsim.sim.time.network import TimedLayer
+from hwsim.sim.time.outlier_layers import outlier_info
 from hwsim.spec import Accelerator, Dataflow, Format, Role, Workload, operand_format
 from hwsim.spec.stream_memory import beat_bytes
 

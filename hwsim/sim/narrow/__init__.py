@@ -1,0 +1,1 @@
+"""The narrowest registers that a network can live with, in each order of summation."""
