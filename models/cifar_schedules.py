@@ -51,7 +51,7 @@ class Schedule:
 SCHEDULES = {
     "cifar_lenet": Schedule(24, 0.05, normalization=CENTRED),
     "cifar_resnet8": Schedule(40, 0.2, sides=(24, 32)),
-    "cifar_mobilenet_v1_025": Schedule(30, 0.2, sides=(16, 24, 32)),
+    "cifar_mobilenet_v1_025": Schedule(60, 0.2, sides=(24, 28, 32)),
     "cifar_resnet20": Schedule(36, 0.2, sides=(24, 28, 32), label_smoothing=0.05),
     "cifar_mobilenet_v2_050": Schedule(24, 0.2, sides=(24, 28, 32), label_smoothing=0.05),
     "cifar_mobilenet_v1_050": Schedule(24, 0.2, sides=(24, 28, 32), label_smoothing=0.05),

@@ -18,20 +18,25 @@ from hwsim.certify.document import Certificate, read_certificate
 from hwsim.certify.verify import WrongClaimError, verify
 from hwsim.cli.inputs import open_if_given, usable_cores
 from hwsim.cli.options import (
+    CALIBRATION_IMAGES,
     DEFAULT_ACCELERATOR,
     OUTPUT,
-    QUANTIZATION,
     AcceleratorOption,
     AccOption,
     AccumulatorAwareOption,
     ActivationBitsOption,
     BiasAtOption,
+    CalibrationImagesOption,
     ChainOption,
     DataOption,
+    InputMeanOption,
+    InputStdOption,
+    JsonOption,
     LanesOption,
     ModelArgument,
     PsumOption,
     RequantizeOption,
+    ThreadsOption,
     TreeOption,
     WeightBitsOption,
     ZeroPointsOption,
@@ -69,19 +74,11 @@ def analyze(
     weight_bits: WeightBitsOption = None,
     activation_bits: ActivationBitsOption = None,
     accumulator_aware: AccumulatorAwareOption = False,
-    calibration_images: Annotated[
-        int, typer.Option("--calibration-images", help="Samples that set ranges.", rich_help_panel=QUANTIZATION)
-    ] = 256,
-    input_mean: Annotated[
-        str | None, typer.Option("--input-mean", help="real = (pixel - mean) / std.", rich_help_panel=QUANTIZATION)
-    ] = None,
-    input_std: Annotated[
-        str | None, typer.Option("--input-std", help="One number or one per channel.", rich_help_panel=QUANTIZATION)
-    ] = None,
-    threads: Annotated[int | None, typer.Option("--threads", help="Default: all cores.")] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write the JSON document.", rich_help_panel=OUTPUT)
-    ] = None,
+    calibration_images: CalibrationImagesOption = CALIBRATION_IMAGES,
+    input_mean: InputMeanOption = None,
+    input_std: InputStdOption = None,
+    threads: ThreadsOption = None,
+    json: JsonOption = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write the HTML report and the figures.", rich_help_panel=OUTPUT)
     ] = None,

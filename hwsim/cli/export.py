@@ -9,11 +9,14 @@ import typer
 
 from hwsim.api.export_files import Form, Quantizing, export_files
 from hwsim.cli.options import (
+    CALIBRATION_IMAGES,
     DEFAULT_ACCELERATOR,
-    QUANTIZATION,
     AcceleratorOption,
     ActivationBitsOption,
+    CalibrationImagesOption,
     DataOption,
+    InputMeanOption,
+    InputStdOption,
     ModelArgument,
     RequantizeOption,
     WeightBitsOption,
@@ -37,15 +40,9 @@ def export(
     weight_bits: WeightBitsOption = None,
     activation_bits: ActivationBitsOption = None,
     data: DataOption = None,
-    calibration_images: Annotated[
-        int, typer.Option("--calibration-images", help="Samples that set ranges.", rich_help_panel=QUANTIZATION)
-    ] = 256,
-    input_mean: Annotated[
-        str | None, typer.Option("--input-mean", help="real = (pixel - mean) / std.", rich_help_panel=QUANTIZATION)
-    ] = None,
-    input_std: Annotated[
-        str | None, typer.Option("--input-std", help="One number or one per channel.", rich_help_panel=QUANTIZATION)
-    ] = None,
+    calibration_images: CalibrationImagesOption = CALIBRATION_IMAGES,
+    input_mean: InputMeanOption = None,
+    input_std: InputStdOption = None,
     requantize: RequantizeOption = None,
 ) -> None:
     """Write a model for other tools.

@@ -15,16 +15,21 @@ from rich.table import Table
 from hwsim.api.machine import rounding_as
 from hwsim.cli.inputs import open_inputs, usable_cores
 from hwsim.cli.options import (
+    CALIBRATION_IMAGES,
     DEFAULT_ACCELERATOR,
     OUTPUT,
-    QUANTIZATION,
     AcceleratorOption,
     AccOption,
     ActivationBitsOption,
     BiasAtOption,
+    CalibrationImagesOption,
     DataOption,
+    InputMeanOption,
+    InputStdOption,
+    JsonOption,
     ModelArgument,
     RequantizeOption,
+    ThreadsOption,
     WeightBitsOption,
     ZeroPointsOption,
     accelerator_of,
@@ -77,19 +82,11 @@ def narrow(
     requantize: RequantizeOption = None,
     weight_bits: WeightBitsOption = None,
     activation_bits: ActivationBitsOption = None,
-    calibration_images: Annotated[
-        int, typer.Option("--calibration-images", help="Samples that set ranges.", rich_help_panel=QUANTIZATION)
-    ] = 256,
-    input_mean: Annotated[
-        str | None, typer.Option("--input-mean", help="real = (pixel - mean) / std.", rich_help_panel=QUANTIZATION)
-    ] = None,
-    input_std: Annotated[
-        str | None, typer.Option("--input-std", help="One number or one per channel.", rich_help_panel=QUANTIZATION)
-    ] = None,
-    threads: Annotated[int | None, typer.Option("--threads", help="Default: all cores.")] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write the JSON document.", rich_help_panel=OUTPUT)
-    ] = None,
+    calibration_images: CalibrationImagesOption = CALIBRATION_IMAGES,
+    input_mean: InputMeanOption = None,
+    input_std: InputStdOption = None,
+    threads: ThreadsOption = None,
+    json: JsonOption = None,
     report: Annotated[
         Path | None,
         typer.Option("--report", help="Write figures, tables and the registers by layer.", rich_help_panel=OUTPUT),

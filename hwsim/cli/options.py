@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -97,7 +98,19 @@ AccumulatorAwareOption = Annotated[
         rich_help_panel=QUANTIZATION,
     ),
 ]
+CalibrationImagesOption = Annotated[
+    int, typer.Option("--calibration-images", help="Samples that set ranges.", rich_help_panel=QUANTIZATION)
+]
+InputMeanOption = Annotated[
+    str | None, typer.Option("--input-mean", help="real = (pixel - mean) / std.", rich_help_panel=QUANTIZATION)
+]
+InputStdOption = Annotated[
+    str | None, typer.Option("--input-std", help="One number or one per channel.", rich_help_panel=QUANTIZATION)
+]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Default: all cores.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the JSON document.", rich_help_panel=OUTPUT)]
 DEFAULT_ACCELERATOR = PRESETS[0].name
+CALIBRATION_IMAGES = 256
 
 
 def accelerator_of(

@@ -14,13 +14,19 @@ from rich.table import Table
 
 from hwsim.cli.inputs import open_inputs, usable_cores
 from hwsim.cli.options import (
+    CALIBRATION_IMAGES,
     OUTPUT,
     QUANTIZATION,
     ActivationBitsOption,
+    CalibrationImagesOption,
     DataOption,
+    InputMeanOption,
+    InputStdOption,
+    JsonOption,
     ModelArgument,
     RangesOption,
     SchemeOption,
+    ThreadsOption,
     WeightBitsOption,
     scaling_of,
     scheme_of,
@@ -76,24 +82,16 @@ def quantize(
             metavar="NAMES",
         ),
     ] = "",
-    calibration_images: Annotated[
-        int, typer.Option("--calibration-images", help="Samples that set ranges.", rich_help_panel=QUANTIZATION)
-    ] = 256,
-    input_mean: Annotated[
-        str | None, typer.Option("--input-mean", help="real = (pixel - mean) / std.", rich_help_panel=QUANTIZATION)
-    ] = None,
-    input_std: Annotated[
-        str | None, typer.Option("--input-std", help="One number or one per channel.", rich_help_panel=QUANTIZATION)
-    ] = None,
+    calibration_images: CalibrationImagesOption = CALIBRATION_IMAGES,
+    input_mean: InputMeanOption = None,
+    input_std: InputStdOption = None,
     images: Annotated[int, typer.Option("--images", help="Also measure accuracy on the first N samples.")] = 0,
     analyze: Annotated[
         bool, typer.Option("--analyze", help="Find where the noise comes from, and what helps.")
     ] = False,
     analyze_images: Annotated[int, typer.Option("--analyze-images", help="Samples for that.")] = 64,
-    threads: Annotated[int | None, typer.Option("--threads", help="Default: all cores.")] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write the JSON document.", rich_help_panel=OUTPUT)
-    ] = None,
+    threads: ThreadsOption = None,
+    json: JsonOption = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write the HTML report (with --analyze).", rich_help_panel=OUTPUT)
     ] = None,

@@ -15,17 +15,21 @@ from rich.table import Table
 from hwsim.api.machine import rounding_as
 from hwsim.cli.inputs import open_inputs, usable_cores
 from hwsim.cli.options import (
+    CALIBRATION_IMAGES,
     DEFAULT_ACCELERATOR,
     MACHINE,
     OUTPUT,
-    QUANTIZATION,
     AcceleratorOption,
     AccOption,
     AccumulatorAwareOption,
     ActivationBitsOption,
     BiasAtOption,
+    CalibrationImagesOption,
     ChainOption,
     DataOption,
+    InputMeanOption,
+    InputStdOption,
+    JsonOption,
     LanesOption,
     ModelArgument,
     OutlierBitsOption,
@@ -34,6 +38,7 @@ from hwsim.cli.options import (
     RangesOption,
     RequantizeOption,
     SchemeOption,
+    ThreadsOption,
     TreeOption,
     WeightBitsOption,
     ZeroPointsOption,
@@ -76,25 +81,17 @@ def run(
     ranges: RangesOption = None,
     outliers: OutliersOption = None,
     outlier_bits: OutlierBitsOption = None,
-    calibration_images: Annotated[
-        int, typer.Option("--calibration-images", help="Samples that set ranges.", rich_help_panel=QUANTIZATION)
-    ] = 256,
-    input_mean: Annotated[
-        str | None, typer.Option("--input-mean", help="real = (pixel - mean) / std.", rich_help_panel=QUANTIZATION)
-    ] = None,
-    input_std: Annotated[
-        str | None, typer.Option("--input-std", help="One number or one per channel.", rich_help_panel=QUANTIZATION)
-    ] = None,
+    calibration_images: CalibrationImagesOption = CALIBRATION_IMAGES,
+    input_mean: InputMeanOption = None,
+    input_std: InputStdOption = None,
     float_reference: Annotated[
         bool, typer.Option("--float/--no-float", help="Also run the float network.", rich_help_panel=OUTPUT)
     ] = True,
     observe: Annotated[
         int, typer.Option("--observe", help="Most images to look at closely.", rich_help_panel=OUTPUT)
     ] = 64,
-    threads: Annotated[int | None, typer.Option("--threads", help="Default: all cores.")] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write the JSON document.", rich_help_panel=OUTPUT)
-    ] = None,
+    threads: ThreadsOption = None,
+    json: JsonOption = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write the HTML report.", rich_help_panel=OUTPUT)
     ] = None,

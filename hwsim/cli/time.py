@@ -21,6 +21,7 @@ from hwsim.cli.options import (
     AccOption,
     ActivationBitsOption,
     ChainOption,
+    JsonOption,
     LanesOption,
     ModelArgument,
     PsumOption,
@@ -73,9 +74,7 @@ def time(
     repeat: Annotated[
         int, typer.Option("--repeat", help="Measure: time so many machines, of other sizes.", rich_help_panel=OUTPUT)
     ] = 0,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write the JSON document.", rich_help_panel=OUTPUT)
-    ] = None,
+    json: JsonOption = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write the table and the figures.", rich_help_panel=OUTPUT)
     ] = None,
