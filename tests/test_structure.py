@@ -24,6 +24,7 @@ _VALUES = {"spec", "kernels", "graph", "ops", "quant", "load"}
 _JOINED = _VALUES | {"data", "dataflow", "memory", "sim", "models"}
 ARROWS: dict[str, set[str]] = {
     "": {"spec", "api"},  # `import hwsim` is the public functions
+    "__main__": {"cli"},
     "spec": set(),
     "kernels": {"spec"},
     "dataflow": {"spec"},

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,14 @@ def test_version_is_the_installed_one(hwsim: Command) -> None:
     from importlib.metadata import version
 
     assert hwsim("--version").out == f"hwsim {version('hwsim')}\n"
+
+
+def test_the_module_is_the_command(hwsim: Command) -> None:
+    """What the command says and how it ends, where only ``python`` is on the path."""
+    for arguments in (["--version"], ["run", "no_such_model"]):
+        found = subprocess.run([sys.executable, "-m", "hwsim", *arguments], capture_output=True, text=True, check=False)
+        answer = hwsim(*arguments)
+        assert (found.returncode, found.stdout, found.stderr) == (answer.code, answer.out, answer.err)
 
 
 def test_models_lists_what_is_bundled(hwsim: Command) -> None:
