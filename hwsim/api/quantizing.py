@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hwsim.api.inputs import Data, Model
     from hwsim.graph import InputScaling
     from hwsim.quant import Scheme
+    from hwsim.sim.quantize.mixed import MixedSettings
     from hwsim.sim.quantize.run import QuantizeResult
     from hwsim.sweep.api import SpaceLike
 
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 def quantize(
     model: Model, data: Data | None = None, *, output: str | Path | None = None,
     form: Literal["onnx-qdq", "qonnx"] = "onnx-qdq", scheme: str | Scheme | None = None, weight_bits: int | None = None,
-    activation_bits: int | None = None, repairs: Sequence[str] = (), calibration_images: int = 256,
-    input_scaling: InputScaling | None = None, evaluated: int = 0, analyzed: int = 0, threads: int | None = None,
+    activation_bits: int | None = None, repairs: Sequence[str] = (), mixed: str | MixedSettings | None = None,
+    calibration_images: int = 256,
+    input_scaling: InputScaling | None = None, evaluated: int = 0, analyzed: int = 0,
+    threads: int | None = None,
 ) -> QuantizeResult:  # fmt: skip
     """Quantize a float network after training, and say what that costs; what ``hwsim quantize`` does.
 
@@ -41,6 +44,9 @@ def quantize(
         2 to 16, in place of the scheme's.
     repairs
         Names of `hwsim.quant.repair.REPAIRS`, in the order in which they are applied.
+    mixed
+        Bits by layer within a budget: ``"size:60%"``, ``"bandwidth:100000"`` or ``"cycles:75%"``, or an object that also says
+        which widths there are and on which machine.
     calibration_images
         Samples that set ranges and that repairs look at.
     input_scaling
@@ -77,6 +83,7 @@ def quantize(
     from hwsim.cosim.files import write_files
     from hwsim.quant import parse_scheme
     from hwsim.quant.pipeline import find_repairs
+    from hwsim.sim.quantize.mixed import Budget, MixedSettings
     from hwsim.sim.quantize.run import QuantizeSettings, quantize_model
     from hwsim.spec import require
 
@@ -87,8 +94,9 @@ def quantize(
     chosen = parse_scheme(scheme or "", option="scheme") if scheme is None or isinstance(scheme, str) else scheme
     widths: dict[str, Any] = {"weight_bits": weight_bits, "activation_bits": activation_bits}
     chosen = replace(chosen, **{name: bits for name, bits in widths.items() if bits is not None})
+    bits = MixedSettings(Budget.parse(mixed, "mixed")) if isinstance(mixed, str) else mixed
     settings = QuantizeSettings(
-        scheme=chosen, repairs=find_repairs(repairs, option="repairs"), calibration_images=calibration_images,
+        scheme=chosen, repairs=find_repairs(repairs, option="repairs"), mixed=bits, calibration_images=calibration_images,
         evaluated=evaluated, analyzed=analyzed, scaling=input_scaling,
         threads=usable_cores() if threads is None else threads,
     )  # fmt: skip

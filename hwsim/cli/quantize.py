@@ -13,6 +13,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from hwsim.cli.inputs import open_inputs, usable_cores
+from hwsim.cli.mixed_options import (
+    CycleMachineOption,
+    MixedBitsOption,
+    MixedImagesOption,
+    MixedOption,
+    mixed_lines,
+    mixed_of,
+)
 from hwsim.cli.options import (
     CALIBRATION_IMAGES,
     OUTPUT,
@@ -40,6 +48,7 @@ from hwsim.quant.repair import REPAIRS
 from hwsim.report.folder import check_folder
 from hwsim.report.text import percent, plural, shorten
 from hwsim.sim.quantize.document import ErrorFigures, QuantizedLayer, QuantizeDocument
+from hwsim.sim.quantize.mixed import MixedSettings
 from hwsim.sim.quantize.run import QuantizeSettings, quantize_model
 from hwsim.spec import require
 
@@ -82,6 +91,10 @@ def quantize(
             metavar="NAMES",
         ),
     ] = "",
+    mixed: MixedOption = None,
+    mixed_bits: MixedBitsOption = None,
+    mixed_images: MixedImagesOption = None,
+    accelerator: CycleMachineOption = None,
     calibration_images: CalibrationImagesOption = CALIBRATION_IMAGES,
     input_mean: InputMeanOption = None,
     input_std: InputStdOption = None,
@@ -105,12 +118,13 @@ def quantize(
     require(analyze_images >= 1, "--analyze-images", "1 or more", analyze_images)
     settings = QuantizeSettings(
         scheme=chosen, repairs=find_repairs([name for name in repair.split(",") if name]),
+        mixed=mixed_of(mixed, mixed_bits, mixed_images, accelerator),
         calibration_images=calibration_images, evaluated=images, analyzed=analyze_images if analyze else 0,
         scaling=scaling_of(input_mean, input_std), threads=usable_cores() if threads is None else threads,
     )  # fmt: skip
     _check_outputs(output, json, report)
     if output is not None and form is Form.ONNX_QDQ:
-        _check_qdq(chosen)
+        _check_qdq(chosen, settings.mixed)
     loaded, dataset = open_inputs(model, data)
     command = shlex.join(["hwsim", *sys.argv[1:]])
     with stages() as stage:
@@ -147,9 +161,11 @@ def _is_file(output: Path) -> bool:
     return output.suffix == ".onnx"
 
 
-def _check_qdq(scheme: Scheme) -> None:
+def _check_qdq(scheme: Scheme, mixed: MixedSettings | None) -> None:
     """Before the work: QDQ has integers of few widths."""
     fields = [("--weight-bits", scheme.weight_bits)]
+    if mixed is not None:
+        fields += [("--mixed-bits", bits) for bits in mixed.bits]
     if scheme.mode is Mode.STATIC:
         fields.append(("--activation-bits", scheme.activation_bits))
     for option, bits in fields:
@@ -210,6 +226,8 @@ def _lines(document: QuantizeDocument) -> list[tuple[str, str]]:
     lines = [("calibrated", f"on {plural(data.n, 'image')} of {data.name} ({data.split})")]
     if document.repairs:
         lines.append(("repaired", ", ".join(document.repairs)))
+    if document.mixed is not None:
+        lines += mixed_lines(document.mixed)
     accuracy = document.accuracy
     if accuracy is not None:
         lines.append(("accuracy", f"{100 * accuracy.top1:.2f} % ({accuracy.correct} of {accuracy.n})"))

@@ -11,7 +11,7 @@ import numpy as np
 
 from hwsim.graph import Array, Graph, Node, Quantization
 from hwsim.ops import Softmax
-from hwsim.quant.bit_search import Choice, Option
+from hwsim.quant.bit_search import Choice, Items, Option
 from hwsim.quant.float_network import evaluate
 from hwsim.quant.post_training import channel_axis
 from hwsim.quant.repair.channels import constants_of, with_constants
@@ -44,6 +44,28 @@ class Sensitivity:
 Measured = Mapping[str, Mapping[int, Sensitivity]]
 """By item and width, as `sensitivities` returns it."""
 Loss = Callable[[Sensitivity], float]
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """Bits of their own for the layers of a network.
+
+    Parameters
+    ----------
+    schemes
+        By node; one that is not named has the network's.
+    items
+        What there was to choose from, with costs and losses.
+    choice
+        What was chosen.
+    measured
+        What the losses come from.
+    """
+
+    schemes: Mapping[str, Scheme]
+    items: Items
+    choice: Choice
+    measured: Measured
 
 
 def weight_item(node: str) -> str:

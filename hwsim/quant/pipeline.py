@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hwsim.graph import Array, Graph
 from hwsim.quant.calibrate import calibrate
+from hwsim.quant.mixed_precision import Assignment
 from hwsim.quant.post_training import quantize
 from hwsim.quant.repair import REPAIRS, FloatRepair, QuantizedRepair
 from hwsim.quant.repair.base import with_number
@@ -15,6 +16,9 @@ from hwsim.quant.weight_only import weight_only
 from hwsim.spec import InputError, require
 
 Repair = FloatRepair | QuantizedRepair
+Ranges = Mapping[str, tuple[float, float]]
+Assign = Callable[[Graph, Ranges], Assignment]
+"""Chooses bits by layer for a float network, of which it also gets the ranges."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +37,24 @@ class Quantized:
         Its integers before they were repaired.
     graph
         The result: an integer network, or with a mode other than static a float one with integer weights.
+    assignment
+        Bits by layer, where layers have bits of their own.
     """
 
     original: Graph
     real: Graph
-    ranges: Mapping[str, tuple[float, float]]
+    ranges: Ranges
     plain: Graph
     graph: Graph
+    assignment: Assignment | None = None
+
+    def scheme_of(self, node: str, scheme: Scheme) -> Scheme:
+        """Return the scheme of one layer of a network that `scheme` is of."""
+        return scheme if self.assignment is None else self.assignment.schemes.get(node, scheme)
 
 
 def quantize_network(
-    graph: Graph, samples: Sequence[Array], scheme: Scheme, repairs: Sequence[Repair] = ()
+    graph: Graph, samples: Sequence[Array], scheme: Scheme, repairs: Sequence[Repair] = (), assign: Assign | None = None
 ) -> Quantized:
     """Quantize a float network.
 
@@ -57,11 +68,13 @@ def quantize_network(
         Which integers.
     repairs
         Those of floats are applied before ranges are measured, those of integers afterwards; each kind in the order given.
+    assign
+        Chooses bits by layer, after the float repairs; None: the scheme's everywhere.
 
     Raises
     ------
     InputError
-        Where a repair does not apply to the network or the mode.
+        Where a repair, or bits by layer, do not apply to the network or the mode.
     """
     real = graph
     for repair in repairs:
@@ -71,13 +84,15 @@ def quantize_network(
     if scheme.mode is not Mode.STATIC:
         names = ", ".join(repair.name for repair in late)
         require(not late, "repair", f"one of the float network with {scheme.mode.value} quantization", names)
+        require(assign is None, "bits by layer", "left out with other modes than static", scheme.mode.value)
         plain = weight_only(real, scheme)
         return Quantized(graph, real, {}, plain, plain)
     ranges = calibrate(real, samples, scheme.ranges)
-    plain = repaired = quantize(real, ranges, scheme)
+    assignment = None if assign is None else assign(real, ranges)
+    plain = repaired = quantize(real, ranges, scheme, None if assignment is None else assignment.schemes)
     for other in late:
         repaired = other.repair(real, repaired, samples, scheme)
-    return Quantized(graph, real, ranges, plain, repaired)
+    return Quantized(graph, real, ranges, plain, repaired, assignment)
 
 
 def find_repairs(names: Iterable[str], option: str = "--repair") -> tuple[Repair, ...]:

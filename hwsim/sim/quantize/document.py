@@ -104,6 +104,52 @@ class AnalysisInfo(Part):
     """Indices of the layers, most blame first."""
 
 
+class MixedOption(Part):
+    """A width that an item could have had."""
+
+    bits: int
+    cost: int
+    """In the unit of the budget."""
+    error: float
+    """Mean squared change of the scores where only this item is quantized, to this width."""
+    sqnr_db: float | None
+    agree: float
+    """Share of the images whose class stays."""
+
+
+class MixedItem(Part):
+    """The weights or the output of one layer, which have bits of their own."""
+
+    name: str
+    bits: int
+    options: tuple[MixedOption, ...]
+
+
+class MixedInfo(Part):
+    """Bits by layer, within a budget. Losses are sums of `MixedOption.error`."""
+
+    budget: str
+    """As it was given."""
+    unit: Literal["bytes of weights", "bytes moved per image", "cycles per image"]
+    allowed: int
+    uniform: int
+    """What the scheme's own bits cost in every layer."""
+    cost: int
+    """Of the choice: the costs of its items, added."""
+    loss: float
+    greedy_cost: int
+    greedy_loss: float
+    """What a greedy search finds within the same budget."""
+    images: int
+    """That errors were measured on."""
+    items: tuple[MixedItem, ...]
+    fixed: int
+    """Part of the costs that no choice changes."""
+    timed: int | None
+    """Cycles of the mixed network as a whole, where the budget is of cycles: tensors that stay on chip with some widths and not
+    with others make them differ from `cost`."""
+
+
 class QuantizeDocument(Part):
     """Everything that `hwsim quantize` found out."""
 
@@ -116,6 +162,8 @@ class QuantizeDocument(Part):
     quantization: QuantizationInfo
     mode: Literal["static", "dynamic", "weight-only"]
     repairs: tuple[str, ...]
+    mixed: MixedInfo | None = None
+    """Bits by layer; None where all have the scheme's."""
     accuracy: Accuracy | None
     layers: tuple[QuantizedLayer, ...]
     analysis: AnalysisInfo | None

@@ -107,7 +107,7 @@ def analyze_layers(
         after = real if equalized is made.real else View(equalized, observed(equalized, looked), None, scheme)
     shares = _shares(noise.layers)
     found = {
-        name: _layer(layer, shares[name], engine, before, real, after, scheme, how)
+        name: _layer(layer, shares[name], engine, before, real, after, made.scheme_of(name, scheme), how)
         for name, layer in noise.layers.items()
     }
     nodes = [node.name for node in made.real.nodes]

@@ -17,7 +17,7 @@ from hwsim.sim.described_model import model_info
 from hwsim.sim.document import Accuracy, DataInfo, FloatAccuracy, Provenance, QuantizationInfo
 from hwsim.sim.execute import Progress, execute, execute_float, in_order
 from hwsim.sim.feed import Feed
-from hwsim.sim.network import Samples, calibration_samples
+from hwsim.sim.network import Samples, calibration_samples, common_bits
 from hwsim.sim.quantize.analysis import weighted
 from hwsim.sim.quantize.document import (
     SCHEMA_VERSION,
@@ -30,6 +30,7 @@ from hwsim.sim.quantize.document import (
 from hwsim.sim.quantize.engines import Engine, StaticEngine, engine_of
 from hwsim.sim.quantize.errors import ErrorSums
 from hwsim.sim.quantize.layers import analyze_layers
+from hwsim.sim.quantize.mixed import Assigner, MixedSettings, mixed_info
 from hwsim.sim.run import Stage
 from hwsim.sim.versions import versions
 from hwsim.spec import require
@@ -48,6 +49,8 @@ class QuantizeSettings:
         Which integers.
     repairs
         Of the float network, and of its integers, in the order in which they are applied.
+    mixed
+        How bits are chosen for each layer on its own; None: the scheme's everywhere.
     calibration_images
         Samples that set ranges and that repairs look at.
     evaluated
@@ -62,6 +65,7 @@ class QuantizeSettings:
 
     scheme: Scheme = field(default_factory=Scheme)
     repairs: tuple[Repair, ...] = ()
+    mixed: MixedSettings | None = None
     calibration_images: int = 256
     evaluated: int = 0
     analyzed: int = 0
@@ -128,7 +132,11 @@ def _quantize(
         given = replace(given, scaling=settings.scaling)
     real = dequantized(given)
     samples = calibration_samples(model, real, dataset, settings.calibration_images)
-    made = quantize_network(real, samples, scheme, settings.repairs)
+    assigner = None
+    if settings.mixed is not None:
+        measured = calibration_samples(model, real, dataset, min(settings.mixed.images, samples.images))
+        assigner = Assigner(settings.mixed, scheme, measured)
+    made = quantize_network(real, samples, scheme, settings.repairs, assigner)
     engine = engine_of(made.graph, scheme)
     accuracy = None
     if settings.evaluated:
@@ -146,13 +154,10 @@ def _quantize(
         model=model_info(model, made.graph, "hwsim"),
         data=_data_info(dataset.calibration_split(), samples.images),
         evaluated=_data_info(dataset, count) if count else None,
-        quantization=QuantizationInfo(
-            scheme=scheme.described, weight_bits=scheme.weight_bits,
-            activation_bits=None if scheme.mode is Mode.WEIGHT_ONLY else scheme.activation_bits,
-            calibration_images=samples.images,
-        ),
+        quantization=_quantization(made, scheme, samples.images),
         mode=_mode(scheme.mode),
         repairs=tuple(repair.name for repair in settings.repairs),
+        mixed=None if assigner is None else mixed_info(assigner, made),
         accuracy=accuracy,
         layers=tuple(_layer(made, node, analyzed.get(node.name)) for node in weighted(made.real)),
         analysis=analysis,
@@ -160,6 +165,17 @@ def _quantize(
         provenance=Provenance(command=command, seed=0, versions=versions()),
     )  # fmt: skip
     return QuantizeResult(document, made.graph)
+
+
+def _quantization(made: Quantized, scheme: Scheme, images: int) -> QuantizationInfo:
+    if made.assignment is not None:
+        weights, activations = (common_bits(made.graph, weights=of) for of in (True, False))
+    else:
+        weights = scheme.weight_bits
+        activations = None if scheme.mode is Mode.WEIGHT_ONLY else scheme.activation_bits
+    return QuantizationInfo(
+        scheme=scheme.described, weight_bits=weights, activation_bits=activations, calibration_images=images
+    )
 
 
 def _accuracy(
