@@ -50,8 +50,9 @@ def test_bytes_of_weights_are_those_of_the_layers_and_within_the_budget(hwsim: C
 
 
 def test_cycles_are_those_of_the_machine(hwsim: Command) -> None:
-    """Layers take what those of the written file take; the first and the last, whose neighbours there turn reals into integers
-    and back, find their tensors elsewhere.
+    """Layers take what those of the written file take.
+
+    The first and the last, whose neighbours there turn reals into integers and back, find their tensors elsewhere.
     """
     _, mixed = document(
         hwsim, "--mixed", "cycles:95%", "--mixed-bits", "2,4,8", "--accelerator", "nvdla-small", "--as", "qonnx", "-o",
