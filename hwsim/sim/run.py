@@ -40,7 +40,8 @@ Stage = Callable[[str, int], Progress]
 """Told the name and length of a stage of the run; returns what to call with finished images."""
 
 
-def _silent(_name: str, _length: int) -> Progress:
+def silent(_name: str, _length: int) -> Progress:
+    """A `Stage` that tells nobody."""
     return lambda _done: None
 
 
@@ -106,7 +107,7 @@ class Settings:
 
 
 def run(
-    model: LoadedModel, dataset: Dataset, settings: Settings, *, command: str = "hwsim.sim.run", stage: Stage = _silent
+    model: LoadedModel, dataset: Dataset, settings: Settings, *, command: str = "hwsim.sim.run", stage: Stage = silent
 ) -> RunDocument:
     """Run a model on a data set.
 

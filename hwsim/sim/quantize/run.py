@@ -31,7 +31,7 @@ from hwsim.sim.quantize.engines import Engine, StaticEngine, engine_of
 from hwsim.sim.quantize.errors import ErrorSums
 from hwsim.sim.quantize.layers import analyze_layers
 from hwsim.sim.quantize.mixed import Assigner, MixedSettings, mixed_info
-from hwsim.sim.run import Stage
+from hwsim.sim.run import Stage, silent
 from hwsim.sim.versions import versions
 from hwsim.spec import require
 
@@ -87,13 +87,9 @@ class QuantizeResult:
     graph: Graph
 
 
-def _silent(_name: str, _length: int) -> Progress:
-    return lambda _done: None
-
-
 def quantize_model(
     model: LoadedModel, dataset: Dataset, settings: QuantizeSettings, *, command: str = "hwsim.sim.quantize.run",
-    stage: Stage = _silent,
+    stage: Stage = silent,
 ) -> QuantizeResult:  # fmt: skip
     """Quantize a model.
 
