@@ -68,6 +68,12 @@ BUNDLED = (
         "cifar10",
         "ResNet-8 of MLPerf Tiny: three residual blocks, their shortcuts without batch norm; float32",
     ),
+    BundledModel(
+        "cifar_resnet20",
+        FOLDER / "cifar_resnet20" / "model.onnx",
+        "cifar10",
+        "ResNet-20 of He et al. with 1x1 shortcuts: nine residual blocks; float32",
+    ),
 )
 """Every bundled model."""
 
