@@ -69,6 +69,12 @@ BUNDLED = (
         "ResNet-8 of MLPerf Tiny: three residual blocks, their shortcuts without batch norm; float32",
     ),
     BundledModel(
+        "cifar_mobilenet_v1_025",
+        FOLDER / "cifar_mobilenet_v1_025" / "model.onnx",
+        "cifar10",
+        "MobileNetV1 of width 0.25 for 32x32: 13 depthwise separable convolutions; float32",
+    ),
+    BundledModel(
         "cifar_resnet20",
         FOLDER / "cifar_resnet20" / "model.onnx",
         "cifar10",
