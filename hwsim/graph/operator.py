@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from hwsim.graph.tensor import Array, Tensor
 from hwsim.kernels.monitor import Monitor
+from hwsim.kernels.table import Step
 from hwsim.spec import Arithmetic, Operand, Role, Sliding, Workload
 
 
@@ -20,6 +21,9 @@ class Unit(ABC):
 
     channels: int | None = None
     """Output channels that a `Monitor` of the unit has; None for an operator that sums no products."""
+
+    step: Step | None = None
+    """The same for a table of layers that run as one compiled call, where the unit has it."""
 
     @abstractmethod
     def run(self, inputs: Sequence[Array], monitor: Monitor | None = None) -> list[Array]:

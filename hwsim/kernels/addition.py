@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -12,8 +14,10 @@ from llvmlite import ir
 
 from hwsim.kernels.codegen import I8, I32, I64, State, Value, Writer, constant, vector_of
 from hwsim.kernels.compiled import address_of, foreign
-from hwsim.kernels.finish import SLOTS, Finish, FinishWriter, Rounding, aligned, constants, ends, requantized
+from hwsim.kernels.finish import SLOTS, Finish, FinishWriter, aligned, constants, ends, requantized
 from hwsim.kernels.requantize import Requantizer
+from hwsim.kernels.rounding import Rounding
+from hwsim.kernels.table import Entry, Step
 from hwsim.kernels.targets import Target, host
 from hwsim.spec import Profile
 
@@ -63,7 +67,7 @@ class Addition:
             chosen = w.shuffle(octets, octets, part)
             value = b.sext(chosen, w.lanes) if self.signed[side] else b.zext(chosen, w.lanes)
             shifted = b.shl(b.sub(value, zeros[side]), constant(w.lanes, HEADROOM))
-            return requantized(w, Profile.TFLITE, shifted, w.at(scales, side * SLOTS * size))
+            return requantized(w, _FINISH, shifted, w.at(scales, side * SLOTS * size))
 
         def block(i: Value, _state: State) -> State:
             at = b.mul(i, I64(size))
@@ -77,7 +81,7 @@ class Addition:
         return w.done()
 
 
-class ByteAdder:
+class ByteAdder(Step):
     """A sum of two 8-bit tensors.
 
     Parameters
@@ -113,7 +117,14 @@ class ByteAdder:
         self.fields[Operands.SCALES] = self._kept[0].ctypes.data
         for name, value in found.items():
             self.fields[name] = value
-        self._kernel = foreign(Addition(signed).address(chosen)) if self.legal else None
+        self._address = Addition(signed).address(chosen) if self.legal else 0
+        self._kernel = foreign(self._address) if self.legal else None
+
+    def entry(self, shapes: Sequence[tuple[int, ...]]) -> Entry:
+        """Return the sum of two tensors of one shape, of `least` elements or more, for a table."""
+        fields = self.fields.copy()
+        fields[Operands.COUNT] = math.prod(shapes[0])
+        return Entry(self._address, fields, (Operands.A, Operands.B), Operands.OUT, self._kept)
 
     def __call__(self, a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Add flat arrays of one size."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.kernels.finish import Rounding
+from hwsim.kernels.convolution import Memory
 from hwsim.kernels.layer import Images, KernelLayer
 from hwsim.kernels.monitor import NEVER, Monitor
 from hwsim.kernels.ordered_panels import COUNTERS, Order, ordered_calls, ordered_depthwise_calls
 from hwsim.kernels.panels import Calls, Sums, depthwise_calls, depthwise_step, exact_calls
 from hwsim.kernels.plan import Plan
 from hwsim.kernels.requantize import Requantizer
+from hwsim.kernels.rounding import Rounding
+from hwsim.kernels.table import CONVOLVE, Entry, Step
 from hwsim.kernels.targets import Target, host
 from hwsim.kernels.tile import Operands
 from hwsim.spec import BiasAt, Overflow, Reduction
@@ -40,7 +44,7 @@ class Products:
         What is subtracted from an activation before it is multiplied, and the difference outside of the image.
     geometry
         Of the window, see `hwsim.kernels.layer.KernelLayer`.
-    channels_in, out_width
+    channels_in, out_width, out_height
         Of the images, and of the output.
     depthwise
         Every channel has its own activations.
@@ -59,6 +63,13 @@ class Products:
     out_width: int
     depthwise: bool
     span: tuple[int, int] | None = None
+    out_height: int = 1
+
+    @property
+    def tall(self) -> int:
+        """Output rows that a kernel of bytes may take at once: two, whose windows share rows, where they are three high."""
+        rows, _, down, _, spread, *_ = self.geometry.tolist()
+        return 2 if self.depthwise and (rows, down, spread) == (3, 1, 1) and self.out_height > 1 else 1
 
     @property
     def ends(self) -> tuple[int, int]:
@@ -94,7 +105,7 @@ class Products:
         return Images("words", self.dtype, self.subtract, self.pad)
 
 
-class Assembled:
+class Assembled(Step):
     """A layer on the generated kernels.
 
     Parameters
@@ -127,12 +138,14 @@ class Assembled:
         images = products.images(operands)
         self.late = np.zeros_like(products.bias)
         finishing = rounding if self.finished else None
+        tall = 1
         if plan.kernel == "exact":
             # Bytes come with an offset of 128 where they have a sign, and with their zero point.
             offset = images.pad - products.pad if operands == "bytes" else 0
             start = products.bias - products.weights.sum(axis=1).reshape(-1) * offset
             sums = Sums(operands, products.weights, start, finishing, self.storage)
-            made = self._exact(products, sums, chosen)
+            tall = products.tall if operands == "bytes" else 1
+            made = self._exact(products, sums, chosen, tall)
         else:
             start, self.late = _initial(products.bias, products.reduction)
             sums = Sums(operands, products.weights, start, finishing, self.storage)
@@ -149,16 +162,18 @@ class Assembled:
         self.width = self.channels * self.storage.itemsize if self.finished else 4 * self.columns.size
         self.layer = KernelLayer(
             calls, images, products.geometry, products.channels_in, self.width, chosen, segment=products.segment,
-            together=together, step=step, gathered=gathered, counters=COUNTERS * sum(each.size for each in self.tallied),
+            together=together, step=step, tall=tall, gathered=gathered,
+            counters=COUNTERS * sum(each.size for each in self.tallied),
         )  # fmt: skip
 
-    def _exact(self, products: Products, sums: Sums, target: Target) -> tuple[Calls, int, int, int]:
-        """Return calls, pixels at once, taps per step, and bytes of a gathered window."""
+    def _exact(self, products: Products, sums: Sums, target: Target, tall: int) -> tuple[Calls, int, int, int]:
+        """Return calls, pixels at once, taps per step, and bytes of a gathered window; `tall`: rows at once."""
         if products.depthwise:
             step = 1
             if self.finished:
                 step = depthwise_step(self.channels, sums, target, products.out_width, int(products.geometry[3]))
-            return depthwise_calls(sums, step, target), step, 4 if sums.operands == "bytes" else 2, 0
+            calls = depthwise_calls(sums, step, target, tall=tall > 1)
+            return calls, step, 4 if sums.operands == "bytes" else 2, 0
         return exact_calls(sums, products.segments, products.group_channels * sums.element.itemsize, target), 1, 1, 0
 
     def _ordered(
@@ -186,13 +201,34 @@ class Assembled:
         counts, first = np.zeros(self.layer.counters, np.int64), np.full(1, NEVER, np.int64)
         found = self._run(images, pixels, counts, first)
         if monitor is not None and first[0] != NEVER:
-            self._count(counts, monitor)
-            if monitor.base + first[0] < monitor.first[0]:
-                monitor.first[:] = monitor.base + first[0], -1, -1, -1
+            self._count(counts, int(first[0]), monitor)
         return found
 
-    def _count(self, counts: Int64, monitor: Monitor) -> None:
-        """Add the events of every lane to those of its channel."""
+    def entry(self, shapes: Sequence[tuple[int, ...]]) -> Entry:
+        """Return the layer for a table; only one whose kernels write what leaves it has one."""
+        assert self.finished
+        batch, *rest = shapes[0]
+        # A fully connected layer takes whatever has its inputs.
+        images = (batch, 1, 1, self.layer.channels_in) if math.prod(rest) == self.layer.channels_in else shapes[0]
+        record = self.layer.record(images)
+        counts, first = np.zeros(self.layer.counters, np.int64), np.full(1, NEVER, np.int64)
+        record.fields[Memory.COUNTS], record.fields[Memory.FIRST] = counts.ctypes.data, first.ctypes.data
+
+        def settle(monitor: Monitor | None) -> None:
+            if first[0] != NEVER:
+                if monitor is not None:
+                    self._count(counts, int(first[0]), monitor)
+                counts[:], first[0] = 0, NEVER
+
+        kept = (record, counts, first)
+        return Entry(
+            CONVOLVE, record.fields, (Memory.SOURCE,), Memory.OUT, kept, settle if self.layer.counters else None
+        )
+
+    def _count(self, counts: Int64, first: int, monitor: Monitor) -> None:
+        """Add the events of every lane to those of its channel; `first`: the first image of the batch with one."""
+        if monitor.base + first < monitor.first[0]:
+            monitor.first[:] = monitor.base + first, -1, -1, -1
         at = 0
         for number in self.tallied:
             size, used = number.size, number >= 0

@@ -15,6 +15,7 @@ from hwsim.kernels.compiled import call_kernel
 from hwsim.kernels.copying import Rows
 from hwsim.kernels.fields import Call
 from hwsim.kernels.jit import jit
+from hwsim.kernels.pointers import dwords, octets, words
 
 
 class Shape(IntEnum):
@@ -49,6 +50,50 @@ class Shape(IntEnum):
     """Output pixels that a depthwise kernel treats as one."""
     MERGED = 20
     """1: rows lie one behind the other on both sides, and are copied as one."""
+    RIGHT = 21
+    """Bytes of padding behind a row; `LEFT` is those before it."""
+    TALL = 22
+    """Output rows that a depthwise kernel treats as one."""
+
+
+class Memory(IntEnum):
+    """Where a layer's memory is, behind the numbers of `Shape`; addresses, and sizes in elements."""
+
+    SOURCE = len(Shape)
+    """Of the images."""
+    OUT = SOURCE + 1
+    """Of the results."""
+    PAD = SOURCE + 2
+    """uint8 [2]: two bytes of padding."""
+    OFFSETS = SOURCE + 3
+    """int64: the segments of a window."""
+    SEGMENTS = SOURCE + 4
+    BUFFER = SOURCE + 5
+    """uint8: a block's padded images."""
+    BUFFER_SIZE = SOURCE + 6
+    PLACES = SOURCE + 7
+    """int64: where the windows of a block start."""
+    OUTS = SOURCE + 8
+    """int64: where its results go, or where its gathered windows lie."""
+    PLACES_SIZE = SOURCE + 9
+    WINDOWS = SOURCE + 10
+    """uint8: gathered windows."""
+    WINDOWS_SIZE = SOURCE + 11
+    SUMS = SOURCE + 12
+    """int32: row sums of a block."""
+    TALLY = SOURCE + 13
+    """int32: what ordered kernels count in an image; zero before and after."""
+    COUNTS = SOURCE + 14
+    """int64: what they count in all, added to."""
+    COUNTERS = SOURCE + 15
+    FIRST = SOURCE + 16
+    """int64 [1]: lowered to the first image with an event."""
+    PANELS = SOURCE + 17
+    """A `Panel` and its kernel's fields for each channel panel, PANEL_WIDTH numbers each, flat; some are written to."""
+    PANELS_SIZE = SOURCE + 18
+    PANEL_WIDTH = SOURCE + 19
+    END = SOURCE + 20
+    """Numbers of a layer."""
 
 
 class Panel(IntEnum):
@@ -71,30 +116,53 @@ OUTPUT, ROW_SUMS = 0, 1
 
 
 @jit
-def _places(shape: Any, places: Any, outs: Any, image_bytes: Any) -> Any:
-    """Write where the windows of a block start; `outs`: where results go, or gathered windows lie. Return those per row."""
-    out_width, step = shape[Shape.OUT_WIDTH], max(shape[Shape.STEP], 1)
+def write_places(address: Any) -> None:
+    """Write where the windows of a block start, and where results go, or gathered windows lie; `convolve` reads both."""
+    shape = words(address, Memory.END)
+    places, outs = (
+        words(shape[Memory.PLACES], shape[Memory.PLACES_SIZE]),
+        words(shape[Memory.OUTS], shape[Memory.PLACES_SIZE]),
+    )
+    out_width, step, rows, tall = shape[Shape.OUT_WIDTH], shape[Shape.STEP], shape[Shape.BLOCK_ROWS], shape[Shape.TALL]
     per_row = (out_width + step - 1) // step
+    image_bytes = ((rows - 1) * shape[Shape.STRIDE_Y] + shape[Shape.REACH]) * shape[Shape.PADDED_ROW]
     n = 0
     for image in range(shape[Shape.BLOCK_IMAGES]):
-        for y in range(shape[Shape.BLOCK_ROWS]):
+        for top in range(0, rows, tall):
             for i in range(per_row):
-                # The last group of pixels of a row overlaps the one before: the same results again.
+                # The last group of pixels of a row, or of rows, overlaps the one before: the same results again.
                 x = min(i * step, out_width - step)
-                down = y * shape[Shape.STRIDE_Y] * shape[Shape.PADDED_ROW]
-                places[n] = image * image_bytes + down + x * shape[Shape.STRIDE_X]
-                pixel = (image * shape[Shape.BLOCK_ROWS] + y) * out_width + x
-                outs[n] = n * shape[Shape.GATHERED] if shape[Shape.RUN] > 0 else pixel * shape[Shape.OUT_PIXEL]
-                n += 1
-    return per_row
+                for y in range(min(top, rows - tall), min(top, rows - tall) + tall):
+                    down = y * shape[Shape.STRIDE_Y] * shape[Shape.PADDED_ROW]
+                    places[n] = image * image_bytes + down + x * shape[Shape.STRIDE_X]
+                    pixel = (image * rows + y) * out_width + x
+                    outs[n] = n * shape[Shape.GATHERED] if shape[Shape.RUN] > 0 else pixel * shape[Shape.OUT_PIXEL]
+                    n += 1
 
 
 @jit
 def _fill(buffer: Any, start: Any, stop: Any, pad: Any) -> None:
     """Write the padding, two bytes, over a part of a buffer."""
-    for i in range(start, stop, 2):
-        buffer[i] = pad[0]
-        buffer[i + 1] = pad[1]
+    # Of a slice, with values that are read once, LLVM makes whole vectors.
+    part, even, odd = buffer[start:stop], pad[0], pad[1]
+    if even == odd:
+        part[:] = even
+        return
+    for i in range(part.size // 2):
+        part[2 * i] = even
+        part[2 * i + 1] = odd
+
+
+@jit
+def _fill_sides(shape: Any, buffer: Any, rows: Any, pad: Any) -> None:
+    """Write the padding before and behind the rows of a block; nothing else is written there."""
+    left, right, padded_row = shape[Shape.LEFT], shape[Shape.RIGHT], shape[Shape.PADDED_ROW]
+    if left + right == 0:
+        return
+    for row in range(rows):
+        start = row * padded_row
+        _fill(buffer, start, start + left, pad)
+        _fill(buffer, start + padded_row - right, start + padded_row, pad)
 
 
 @jit
@@ -118,12 +186,10 @@ def _write_out(
     """Write a block's part of the images into the buffer, padding above and below included."""
     height, padded_row = shape[Shape.HEIGHT], shape[Shape.PADDED_ROW]
     begin, end = max(top, 0), min(top + needed, height)
-    whole = shape[Shape.BLOCK_ROWS] == shape[Shape.OUT_HEIGHT]
     for i in range(images):
         start = i * needed * padded_row
-        if not whole:
-            _fill(buffer, start, start + (begin - top) * padded_row, pad)
-            _fill(buffer, start + (end - top) * padded_row, start + needed * padded_row, pad)
+        _fill(buffer, start, start + (begin - top) * padded_row, pad)
+        _fill(buffer, start + (end - top) * padded_row, start + needed * padded_row, pad)
         rows[Rows.SOURCE] = source + ((image + i) * height + begin) * shape[Shape.SOURCE_ROW]
         rows[Rows.TARGET] = buffer_at + start + (begin - top) * padded_row + shape[Shape.LEFT]
         rows[Rows.ROWS], rows[Rows.COUNT] = end - begin, shape[Shape.COUNT]
@@ -166,45 +232,38 @@ def _call_panels(
 
 
 @jit
-def convolve(
-    shape: Any, panels: Any, width: Any, source: Any, out: Any, pad: Any, offsets: Any, buffer: Any, buffer_at: Any,
-    places: Any, outs: Any, windows: Any, sums_at: Any, tally: Any, counts: Any, first_image: Any,
-) -> None:  # fmt: skip
-    """Convolve a batch.
-
-    Parameters
-    ----------
-    shape
-        See `Shape`.
-    panels, width
-        A `Panel` and its kernel's fields for each channel panel, `width` numbers each, flat; some are written to.
-    source, out
-        Addresses of the images and of the results.
-    pad
-        uint8 [2]: two bytes of padding.
-    offsets
-        int64: the segments of a window.
-    buffer, buffer_at
-        uint8: a block's padded images, and where that is.
-    places, outs, windows, sums_at
-        Scratch: starts of windows and of results (int64), gathered windows (uint8), where row sums are.
-    tally, counts
-        int32 and int64 of one size: what ordered kernels count, per image and in all.
-    first_image
-        int64 [1]: lowered to the first image with an event.
-    """
+def convolve(address: Any) -> None:
+    """Convolve a batch: the layer whose `Shape` and `Memory` are at an address."""
+    shape = words(address, Memory.END)
+    panels, width = words(shape[Memory.PANELS], shape[Memory.PANELS_SIZE]), shape[Memory.PANEL_WIDTH]
+    source, out, pad = shape[Memory.SOURCE], shape[Memory.OUT], octets(shape[Memory.PAD], 2)
+    buffer_at, sums_at = shape[Memory.BUFFER], shape[Memory.SUMS]
+    buffer, windows = (
+        octets(buffer_at, shape[Memory.BUFFER_SIZE]),
+        octets(shape[Memory.WINDOWS], shape[Memory.WINDOWS_SIZE]),
+    )
+    places = words(shape[Memory.PLACES], shape[Memory.PLACES_SIZE])
+    offsets, first_image = words(shape[Memory.OFFSETS], shape[Memory.SEGMENTS]), words(shape[Memory.FIRST], 1)
+    tally, counts = (
+        dwords(shape[Memory.TALLY], shape[Memory.COUNTERS]),
+        words(shape[Memory.COUNTS], shape[Memory.COUNTERS]),
+    )
+    tall = shape[Shape.TALL]
     out_height, block_rows, block_images = shape[Shape.OUT_HEIGHT], shape[Shape.BLOCK_ROWS], shape[Shape.BLOCK_IMAGES]
     image_bytes = ((block_rows - 1) * shape[Shape.STRIDE_Y] + shape[Shape.REACH]) * shape[Shape.PADDED_ROW]
-    per_row = _places(shape, places, outs, image_bytes)
+    per_row = (shape[Shape.OUT_WIDTH] + shape[Shape.STEP] - 1) // shape[Shape.STEP]
     rows = np.zeros(Rows.OPERAND + 1, np.int64)
     if shape[Shape.COPY] != 0:
-        _fill(buffer, 0, image_bytes * block_images, pad)
+        _fill_sides(shape, buffer, image_bytes * block_images // shape[Shape.PADDED_ROW], pad)
         rows[Rows.SOURCE_STRIDE], rows[Rows.TARGET_STRIDE] = shape[Shape.SOURCE_ROW], shape[Shape.PADDED_ROW]
         rows[Rows.OPERAND] = shape[Shape.OPERAND]
     for image in range(0, shape[Shape.IMAGES], block_images):
         images = min(block_images, shape[Shape.IMAGES] - image)
-        for y in range(0, out_height, block_rows):
-            count = min(block_rows, out_height - y)
+        for start in range(0, out_height, block_rows):
+            y, count = start, min(block_rows, out_height - start)
+            if count % tall > 0 and start > 0:
+                # The last block has whole groups of rows: it begins with one of the block before.
+                y, count = start - 1, count + 1
             top = y * shape[Shape.STRIDE_Y] - shape[Shape.TOP]
             needed = (count - 1) * shape[Shape.STRIDE_Y] + shape[Shape.REACH]
             origin = buffer_at
@@ -214,6 +273,7 @@ def convolve(
                 origin = source + (image * shape[Shape.HEIGHT] + top) * shape[Shape.SOURCE_ROW]
             at = out + (image * out_height + y) * shape[Shape.OUT_WIDTH] * shape[Shape.OUT_PIXEL]
             _call_panels(
-                shape, panels, width, origin, at, images * count * per_row, buffer, places, offsets, windows, sums_at
-            )
+                shape, panels, width, origin, at, images * ((count + tall - 1) // tall * tall) * per_row, buffer, places,
+                offsets, windows, sums_at,
+            )  # fmt: skip
         _settle(tally, counts, first_image, image)

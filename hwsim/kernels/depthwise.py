@@ -14,9 +14,6 @@ from hwsim.kernels.finish import Finish, FinishWriter
 from hwsim.kernels.targets import Target
 from hwsim.kernels.tile import Operands, add_products, tile_pixels
 
-ROWS = 2
-"""Pixels at once: they share the loads of weights."""
-
 
 class Taps(IntEnum):
     """Fields of a kernel, behind those of `Call`. Those of `hwsim.kernels.finish.Ends` follow."""
@@ -24,17 +21,27 @@ class Taps(IntEnum):
     STEPS = Call.OWN
     """The segments are taps, a group of `Depthwise.taps` per step."""
     WEIGHTS = Call.OWN + 1
-    """[STEPS, vectors, lanes, taps at once]."""
+    """[STEPS, vectors, lanes, taps at once]; of a tall kernel [STEPS, rows, vectors, lanes, taps at once]."""
     START = Call.OWN + 2
     ENDS = Call.OWN + 3
 
 
 @dataclass(frozen=True)
 class Depthwise:
-    """One depthwise kernel: a vector register full of channels, in 4 vectors of sums for bytes and in 2 for words."""
+    """One depthwise kernel: a vector register full of channels, in 4 vectors of sums for bytes and in 2 for words.
+
+    Parameters
+    ----------
+    operands, finish
+        What it multiplies, and what it writes.
+    tall
+        Pixels come in pairs, one below the other, of windows three taps high: a pair shares its taps, a column of four per
+        step, of which each pixel has three.
+    """
 
     operands: Operands
     finish: Finish
+    tall: bool = False
 
     @property
     def taps(self) -> int:
@@ -61,32 +68,40 @@ class Depthwise:
         b, size, order = w.b, target.bytes, self.finish.order(target, self.vectors).tolist()
         first = [w.load(start, w.lanes, v * size) for v in range(self.vectors)]
 
+        shared, groups = 2 if self.tall else 1, self.groups(target)
+
         def tile(index: Value, _state: State) -> State:
-            numbers = tile_pixels(w, index, ROWS, pixels)
-            rows = [w.at(image, w.load(places, I64, b.mul(m, I64(8)))) for m in numbers]
+            # Pixels that share taps stay together, also past the last ones.
+            each = tile_pixels(w, index, groups, b.sdiv(pixels, I64(shared)))
+            numbers = [b.add(b.mul(m, I64(shared)), I64(i)) for m in each for i in range(shared)]
+            rows = [w.at(image, w.load(places, I64, b.mul(m, I64(8)))) for m in numbers[::shared]]
 
             def step(s: Value, sums: State) -> State:
-                each = [
+                taps = [
                     w.load(offsets, I64, b.mul(b.add(b.mul(s, I64(self.taps)), I64(t)), I64(8)))
                     for t in range(self.taps)
                 ]
-                at = w.at(weights, b.mul(s, I64(self.vectors * size)))
-                columns = [w.load(at, w.lanes, v * size) for v in range(self.vectors)]
-                updated = []
-                for i, row in enumerate(rows):
-                    values = self._interleaved(w, [w.at(row, tap) for tap in each], order)
-                    for v, value in enumerate(values):
-                        acc = sums[i * self.vectors + v]
-                        updated.append(add_products(w, self.operands, acc, value, columns[v]))
-                return updated
+                width = shared * self.vectors
+                at = w.at(weights, b.mul(s, I64(width * size)))
+                columns = [w.load(at, w.lanes, v * size) for v in range(width)]
+                values = [self._interleaved(w, [w.at(row, tap) for tap in taps], order) for row in rows]
+                return [
+                    add_products(w, self.operands, acc, values[i // width][i % self.vectors], columns[i % width])
+                    for i, acc in enumerate(sums)
+                ]
 
-            sums = w.loop(steps, first * ROWS, step)
-            found = [sums[i * self.vectors : (i + 1) * self.vectors] for i in range(ROWS)]
+            sums = w.loop(steps, first * len(numbers), step)
+            found = [sums[i * self.vectors : (i + 1) * self.vectors] for i in range(len(numbers))]
             finish.store(found, [w.at(out, w.load(outs, I64, b.mul(m, I64(8)))) for m in numbers])
             return []
 
-        w.loop(b.sdiv(b.add(pixels, I64(ROWS - 1)), I64(ROWS)), [], tile)
+        tiles = groups * shared
+        w.loop(b.sdiv(b.add(pixels, I64(tiles - 1)), I64(tiles)), [], tile)
         return w.done()
+
+    def groups(self, target: Target) -> int:
+        """Return pixels at once, or pairs of them, as registers hold: they share the loads of weights and constants."""
+        return 3 if self.operands == "bytes" and not self.tall and target.registers == 32 else 2
 
     def _interleaved(self, w: Writer, taps: list[Value], order: list[int]) -> list[Value]:
         """Return vectors of 32-bit lanes, each with the taps of one channel."""

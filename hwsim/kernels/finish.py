@@ -2,7 +2,7 @@
 
 `Finish` names what leaves a kernel. The constants of a panel of channels lie in blocks, one per vector of accumulators, of
 `SLOTS` vectors each; `constants` lays them out, and the writers below read them. Each rounding equals
-`hwsim.kernels.requantize.scale` in its profile wherever `fits` says so.
+`hwsim.kernels.requantize.scale` in its profile wherever `hwsim.kernels.rounding.fits` says so.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.kernels.codegen import FLOAT, I1, I8, I16, I32, I64, State, Value, Writer, constant, vector_of
-from hwsim.kernels.requantize import Requantizer
+from hwsim.kernels.rounding import Rounding
 from hwsim.kernels.targets import Target
 from hwsim.spec import Profile
 
@@ -38,11 +38,15 @@ class Finish:
         Of an element: 8, 16, or 32 for accumulators.
     whole
         Every vector of the panel is full. An accumulator panel always is: it goes to a buffer of whole vectors.
+    half_up, right_only
+        What is left out of the rounding, see `Rounding.half_up` and `Rounding.right_only`.
     """
 
     profile: Profile | None
     bits: Literal[8, 16, 32]
     whole: bool = True
+    half_up: bool = False
+    right_only: bool = False
 
     def order(self, target: Target, vectors: int) -> npt.NDArray[np.int64]:
         """Return which channel of its panel each lane computes: int64 [vectors * lanes].
@@ -64,82 +68,6 @@ class Ends(IntEnum):
     LO = 2
     HI = 3
     FLIP = 4
-
-
-@dataclass(frozen=True)
-class Rounding:
-    """A requantizer by channel, where the range of each channel's accumulators is known.
-
-    Parameters
-    ----------
-    profile, lo, hi
-        Of the requantizer.
-    multiplier, shift, real, zero_point
-        Arrays [channels].
-    largest
-        int64 [channels]: bound of the accumulators' magnitudes.
-    """
-
-    profile: Profile
-    lo: int
-    hi: int
-    multiplier: npt.NDArray[np.int64]
-    shift: npt.NDArray[np.int64]
-    real: npt.NDArray[np.float32]
-    zero_point: npt.NDArray[np.int64]
-    largest: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, requantizer: Requantizer, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> Rounding:
-        """Return the rounding of accumulators in ``low..high``, int64 [channels].
-
-        Rounding never falls where the accumulator rises. So a channel whose two ends give one result gives nothing else: its
-        factor becomes 0 and its zero point that result. Networks have such channels, with biases that fit nothing.
-        """
-        multiplier, shift = requantizer.multiplier.astype(np.int64), requantizer.shift.astype(np.int64)
-        real, zero_point = requantizer.real, np.full(multiplier.shape, requantizer.zero_point, np.int64)
-        if requantizer.profile is not Profile.POWER_OF_TWO:
-            first, last = requantizer(np.stack([low, high]), slice(0, low.size), "int64")
-            constant = first == last
-            multiplier, shift = np.where(constant, 0, multiplier), np.where(constant, 0, shift)
-            real, zero_point = np.where(constant, np.float32(0), real), np.where(constant, first, zero_point)
-        largest = np.maximum(np.abs(low), np.abs(high))
-        return cls(requantizer.profile, requantizer.lo, requantizer.hi, multiplier, shift, real, zero_point, largest)
-
-    def fits(self) -> bool:
-        """Whether no accumulator takes a step below out of its integers."""
-        channels = zip(
-            self.multiplier.tolist(), self.shift.tolist(), self.real.tolist(), self.zero_point.tolist(), self.largest.tolist(),
-            strict=True,
-        )  # fmt: skip
-        return all(_fits(self.profile, *channel) for channel in channels)
-
-
-def _fits(profile: Profile, multiplier: int, shift: int, real: float, zero_point: int, largest: int) -> bool:
-    """Whether a channel's accumulators stay in their integers; unsigned bytes have a zero point of 128 less."""
-    if largest >= 2**31:
-        return False
-    offset, left, right = abs(zero_point) + 128, max(shift, 0), max(-shift, 0)
-    if profile is Profile.TFLITE:
-        if multiplier == 0 and right == 0:
-            return True
-        half = (1 << right) >> 1
-        rounded = ((largest << left) * multiplier >> 31) + half + (offset << right) + 2
-        return largest << left < 1 << 30 and rounded < 1 << 31
-    if profile is Profile.POWER_OF_TWO:
-        down = 1 - shift
-        half = 1 << down - 1 if down > 0 else 0
-        return down <= 31 and largest + half < 2**31 and largest << max(-down, 0) < 2**30
-    if profile is Profile.TFLITE_SINGLE:
-        result = largest * multiplier >> 31 - shift
-        return result + 2 + offset < 2**30
-    return real * largest + offset < 2.0**30
-
-
-def fits(requantizer: Requantizer, largest: int) -> bool:
-    """Whether the kernels can round all accumulators of magnitude up to `largest`."""
-    ends = np.full(requantizer.multiplier.shape, min(largest, 2**40), np.int64)
-    return Rounding.of(requantizer, -ends, ends).fits()
 
 
 def constants(
@@ -247,8 +175,9 @@ def _products(w: Writer, x: Value, block: Value) -> tuple[Value, Value]:
     return first, second
 
 
-def requantized(w: Writer, profile: Profile, x: Value, block: Value) -> Value:
+def requantized(w: Writer, finish: Finish, x: Value, block: Value) -> Value:
     """Write one vector's rounding and zero point; int32."""
+    profile = finish.profile
     b, wide = w.b, vector_of(I64, w.target.lanes // 2)
 
     def slot(index: int, kind: Any = w.lanes) -> Value:
@@ -257,8 +186,10 @@ def requantized(w: Writer, profile: Profile, x: Value, block: Value) -> Value:
     if profile is Profile.TFLITE:
         # The rounding doubling high multiply is floor((2 x m + 2**31) / 2**32): the high half of a 64-bit sum. Half of the
         # rounding shift that follows and the zero point, shifted, ride on it; a negative number gets one less.
-        even, odd = _products(w, b.shl(x, slot(4)), block)
+        even, odd = _products(w, b.add(x, x) if finish.right_only else b.shl(x, slot(4)), block)
         high = _low_dwords(w, b.add(even, slot(2, wide)), b.add(odd, slot(3, wide)), 1)
+        if finish.half_up:
+            return b.ashr(high, slot(6))
         negative = b.and_(b.ashr(x, constant(w.lanes, 31)), slot(5))
         return b.ashr(b.add(high, negative), slot(6))
     if profile is Profile.TFLITE_SINGLE:
@@ -307,10 +238,12 @@ class FinishWriter:
                     w.store(value, place, v * w.target.bytes)
             return
         block = SLOTS * w.target.bytes
-        scaled = [
-            [requantized(w, finish.profile, x, w.at(self.constants, v * block)) for v, x in enumerate(row)]
-            for row in tile
+        # Vector by vector: the constants of one then stay in registers for all rows.
+        columns = [
+            [requantized(w, finish, row[v], w.at(self.constants, v * block)) for row in tile]
+            for v in range(self.vectors)
         ]
+        scaled = [list(row) for row in zip(*columns, strict=True)]
         if finish.bits == 8 and w.target.packs:
             self._packed(scaled, places)
             return

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.kernels.convolution import Panel, Shape, convolve
+from hwsim.kernels.convolution import Memory, Panel, Shape, convolve, write_places
 from hwsim.kernels.copying import Copy
 from hwsim.kernels.fields import Call
 from hwsim.kernels.finish import aligned
@@ -69,14 +69,36 @@ class _Scratch(threading.local):
         return known
 
 
+@dataclass
+class Record:
+    """A layer for one shape of images and one thread; it lasts as long as the thread's scratch stays put.
+
+    Parameters
+    ----------
+    fields
+        int64 [Memory.END]: what `convolve` reads; where images and results are, and what is counted, is left to fill in.
+    kept
+        Arrays whose addresses stand in the fields.
+    grown
+        Of the scratch memory, when it was made.
+    """
+
+    fields: npt.NDArray[np.int64]
+    kept: tuple[npt.NDArray[Any], ...]
+    grown: int
+
+    def __post_init__(self) -> None:
+        self.address = int(self.fields.ctypes.data)
+
+
 class _Prepared(threading.local):
-    """What a layer hands to the driver besides images, by their shape: it lasts as long as the thread's scratch stays put."""
+    """Records of a layer, by the shape of its images."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[int, ...], tuple[int, tuple[Any, ...], tuple[Any, ...]]] = {}
+        self.known: dict[tuple[int, ...], Record] = {}
 
 
-_scratch = _Scratch()
+scratch = _Scratch()
 
 
 class KernelLayer:
@@ -98,6 +120,8 @@ class KernelLayer:
         Bytes of an output pixel.
     step
         Output pixels of a row that a kernel treats as one.
+    tall
+        Output rows that a kernel treats as one, 1 or 2, of windows three taps high: see `hwsim.kernels.depthwise.Depthwise`.
     gathered
         Bytes of a window that is written out contiguously, or 0.
     counters
@@ -106,10 +130,10 @@ class KernelLayer:
 
     def __init__(
         self, calls: Calls, images: Images, geometry: Geometry, channels_in: int, out_pixel: int, target: Target, *,
-        segment: int, together: int = 1, step: int = 1, gathered: int = 0, counters: int = 0,
+        segment: int, together: int = 1, step: int = 1, tall: int = 1, gathered: int = 0, counters: int = 0,
     ) -> None:  # fmt: skip
         self.calls, self.images, self.geometry = calls, images, geometry
-        self.channels_in, self.out_pixel, self.step = channels_in, out_pixel, step
+        self.channels_in, self.out_pixel, self.step, self.tall = channels_in, out_pixel, step, tall
         self.segment, self.together, self.gathered = segment, together, gathered
         self.pad = (
             np.array([images.pad], np.int16).view(np.uint8) if images.item == 2 else np.full(2, images.pad, np.uint8)
@@ -132,20 +156,22 @@ class KernelLayer:
         image with an event.
         """
         known = self._prepared.known.get(source.shape)
-        if known is None or known[0] != _scratch.grown:
-            before, behind = self._prepare(source.shape)
+        if known is None or known.grown != scratch.grown:
             # Kernels get addresses, not arrays: a window that does not fit the output would write over other memory.
             assert out.nbytes == source.shape[0] * self._pixels(source.shape) * self.out_pixel
-            known = self._prepared.known[source.shape] = _scratch.grown, before, behind
-        convolve(*known[1], source.ctypes.data, out.ctypes.data, *known[2], counts, first)
+            known = self._prepared.known[source.shape] = self.record(source.shape)
+        fields = known.fields
+        fields[Memory.SOURCE], fields[Memory.OUT] = source.ctypes.data, out.ctypes.data
+        fields[Memory.COUNTS], fields[Memory.FIRST] = counts.ctypes.data, first.ctypes.data
+        convolve(known.address)
 
-    def _prepare(self, images: tuple[int, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Return the driver's arguments before and behind the addresses of images and results."""
+    def record(self, images: tuple[int, ...]) -> Record:
+        """Return a new record for images of a shape, for the calling thread."""
         shape, offsets, sizes = self._shape(images)
-        take = _scratch.take
+        take, pixels = scratch.take, sizes[1]
         buffer, windows = take("buffer", sizes[0], "uint8"), take("windows", sizes[2], "uint8")
-        places, outs = take("places", sizes[1], "int64"), take("outs", sizes[1], "int64")
-        sums = take("sums", sizes[1] * self.target.lanes, "int32")
+        places, outs = np.empty(pixels, np.int64), np.empty(pixels, np.int64)
+        sums = take("sums", pixels * self.target.lanes, "int32")
         blank, dump = take("blank", sizes[3], "uint8"), take("dump", SLACK, "uint8")
         # The driver leaves the counters at zero.
         tally = np.zeros(self.counters, np.int32)
@@ -157,9 +183,20 @@ class KernelLayer:
         ]  # fmt: skip
         if self.counters:
             panels[panels[:, Panel.COUNTS] == 1, Panel.FIELDS + Ordering.TALLY] += tally.ctypes.data
-        before = shape, panels.reshape(-1), panels.shape[1]
-        behind = self.pad, offsets, buffer, buffer.ctypes.data, places, outs, windows, sums.ctypes.data, tally
-        return before, behind
+        fields = np.zeros(Memory.END, np.int64)
+        fields[: len(Shape)] = shape
+        for name, value in {
+            Memory.PAD: self.pad.ctypes.data, Memory.OFFSETS: offsets.ctypes.data, Memory.SEGMENTS: offsets.size,
+            Memory.BUFFER: buffer.ctypes.data, Memory.BUFFER_SIZE: sizes[0], Memory.PLACES: places.ctypes.data,
+            Memory.OUTS: outs.ctypes.data, Memory.PLACES_SIZE: pixels, Memory.WINDOWS: windows.ctypes.data,
+            Memory.WINDOWS_SIZE: sizes[2], Memory.SUMS: sums.ctypes.data, Memory.TALLY: tally.ctypes.data,
+            Memory.COUNTERS: self.counters, Memory.PANELS: panels.ctypes.data, Memory.PANELS_SIZE: panels.size,
+            Memory.PANEL_WIDTH: panels.shape[1],
+        }.items():  # fmt: skip
+            fields[name] = value
+        record = Record(fields, (tally, panels, places, outs), scratch.grown)
+        write_places(record.address)
+        return record
 
     def _pixels(self, images: tuple[int, ...]) -> int:
         """Return the output pixels of an image."""
@@ -196,7 +233,8 @@ class KernelLayer:
             else min(BUFFER_BYTES, BUFFER_BYTES * padded // (self.gathered * out_width))
         )
         if full > most:
-            rows = min(max(((most // padded) - reach) // stride_y + 1, 1), out_height)
+            rows = max(((most // padded) - reach) // stride_y + 1, self.tall)
+            rows = min(rows - rows % self.tall, out_height)
         elif not self.counters:
             count = min(max(most // full, 1), batch)
         shape = np.zeros(len(Shape), np.int64)
@@ -208,14 +246,23 @@ class KernelLayer:
             Shape.STRIDE_Y: stride_y, Shape.STRIDE_X: stride_x * channels * item, Shape.REACH: reach, Shape.BLOCK_ROWS: rows,
             Shape.BLOCK_IMAGES: count, Shape.OUT_PIXEL: self.out_pixel, Shape.RUN: self.segment * item if self.gathered else 0,
             Shape.GATHERED: self.gathered, Shape.STEP: self.step, Shape.MERGED: int(left + right == 0),
+            Shape.RIGHT: right * channels * item, Shape.TALL: self.tall,
         }.items():  # fmt: skip
             shape[name] = value
+        # Groups of pixels that are as wide, or as high, as they must be.
+        assert out_width >= self.step
+        assert out_height >= self.tall
         columns = taps_x if self._by_taps() else 1
-        offsets = [
-            ky * spread_y * padded + kx * spread_x * channels * item for ky in range(taps_y) for kx in range(columns)
-        ]
+        if self.tall > 1:
+            offsets = [y * padded + kx * spread_x * channels * item for kx in range(columns) for y in range(taps_y + 1)]
+        else:
+            offsets = [
+                ky * spread_y * padded + kx * spread_x * channels * item
+                for ky in range(taps_y)
+                for kx in range(columns)
+            ]
         offsets += offsets[-1:] * (-len(offsets) % self.together)
-        pixels = rows * count * out_width
+        pixels = -(-rows // self.tall) * self.tall * count * out_width
         block = ((rows - 1) * stride_y + reach) * padded * count + SLACK
         return (
             shape,

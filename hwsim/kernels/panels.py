@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from hwsim.kernels.convolution import OUTPUT, ROW_SUMS, Panel
 from hwsim.kernels.depthwise import Depthwise, Taps
-from hwsim.kernels.finish import Finish, Rounding, aligned, ends
+from hwsim.kernels.finish import Finish, aligned, ends
+from hwsim.kernels.rounding import Rounding
 from hwsim.kernels.targets import Target
 from hwsim.kernels.tile import Exact, Operands, Tile, tile_shape
 
@@ -108,7 +109,8 @@ class Sums:
         """Return what the kernels write."""
         if self.rounding is None:
             return Finish(None, 32)
-        return Finish(self.rounding.profile, 8 if self.storage.itemsize == 1 else 16, whole)
+        bits: Literal[8, 16] = 8 if self.storage.itemsize == 1 else 16
+        return Finish(self.rounding.profile, bits, whole, self.rounding.half_up, self.rounding.right_only)
 
 
 def exact_calls(sums: Sums, segments: int, group_bytes: int, target: Target) -> Calls:
@@ -225,24 +227,25 @@ def depthwise_step(channels: int, sums: Sums, target: Target, out_width: int, st
     return step if stride == 1 and step <= out_width else 1
 
 
-def depthwise_calls(sums: Sums, step: int, target: Target) -> Calls:
-    """Return the calls of a depthwise layer, of `step` pixels at once."""
+def depthwise_calls(sums: Sums, step: int, target: Target, *, tall: bool = False) -> Calls:
+    """Return the calls of a depthwise layer, of `step` pixels at once; tall: of two rows, see `Depthwise`."""
     calls, lanes = Calls(), target.lanes
-    taps, channels = sums.weights.shape[1:]
-    kernel = Depthwise(sums.operands, sums.finish(True))
+    channels = sums.weights.shape[2]
+    kernel = Depthwise(sums.operands, sums.finish(True), tall)
     per, width = kernel.taps, kernel.vectors * lanes
-    steps = -(-taps // per)
+    taps = _columns(sums.weights[0], per) if tall else sums.weights[0][None]
+    steps = -(-taps.shape[1] // per)
     item_in, item_out = sums.element.itemsize, sums.storage.itemsize if sums.rounding is not None else 4
     for first in range(0, channels * step, width):
         size = min(width, channels * step - first)
         finish = sums.finish(size == width)
-        kernel = Depthwise(sums.operands, finish)
+        kernel = Depthwise(sums.operands, finish, tall)
         # Sums go by the order of the packing, or as they lie.
         order = finish.order(target, kernel.vectors)
         number = np.where(order < size, (first + order) % channels, -1)
-        padded = np.zeros((steps * per, width), np.int64)
-        padded[:taps] = sums.weights[0][:, np.maximum(number, 0)] * (number >= 0)
-        split = padded.reshape(steps, per, kernel.vectors, lanes).transpose(0, 2, 3, 1)
+        padded = np.zeros((len(taps), steps * per, width), np.int64)
+        padded[:, : taps.shape[1]] = taps[:, :, np.maximum(number, 0)] * (number >= 0)
+        split = padded.reshape(len(taps), steps, per, kernel.vectors, lanes).transpose(1, 0, 3, 4, 2)
         fields: dict[int, int] = {
             Taps.STEPS: steps,
             Taps.WEIGHTS: calls.address(np.ascontiguousarray(split).astype(sums.element)),
@@ -253,3 +256,14 @@ def depthwise_calls(sums: Sums, step: int, target: Target) -> Calls:
         calls.columns.append(number)
         calls.add(kernel.address(target), first * item_in, first * item_out, OUTPUT, fields)
     return calls
+
+
+def _columns(weights: Int64, per: int) -> Int64:
+    """Return the taps of windows three high, int64 [3 * width, C], for two rows: [2, width * per, C], column by column.
+
+    A column has `per` = 4 taps. The upper row has no weight for the last of them, the lower one none for the first.
+    """
+    by_column = weights.reshape(3, -1, weights.shape[1]).swapaxes(0, 1)
+    found = np.zeros((2, by_column.shape[0], per, weights.shape[1]), np.int64)
+    found[0, :, :3], found[1, :, 1:] = by_column, by_column
+    return found.reshape(2, -1, weights.shape[1])

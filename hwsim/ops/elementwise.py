@@ -34,6 +34,12 @@ def _flat(a: Array, b: Array) -> tuple[Array, Array, tuple[int, ...]]:
     return np.ascontiguousarray(a).reshape(-1), np.ascontiguousarray(b).reshape(-1), a.shape
 
 
+def _alike(inputs: Sequence[Tensor], least: int) -> bool:
+    """Whether both inputs are activations of one shape, with no fewer elements."""
+    first, second = inputs
+    return not first.constant and not second.constant and first.shape == second.shape and first.elements >= least
+
+
 @dataclass(frozen=True)
 class Add(Operator):
     """``a + b``, then the activation. Integers as TFLite adds them.
@@ -79,7 +85,7 @@ class Add(Operator):
                     a, b, shape = _flat(a, b)
                     return adder(a, b).reshape(shape)
 
-                return SimpleUnit(run_bytes)
+                return SimpleUnit(run_bytes, adder if _alike(inputs, adder.least) else None)
 
         def run(a: Array, b: Array) -> Array:
             a, b, shape = _flat(a, b)

@@ -10,10 +10,15 @@ import numpy as np
 
 from hwsim.graph import Array, Operator, Tensor, Unit
 from hwsim.kernels import elementwise
+from hwsim.kernels.jit import ENABLED
+from hwsim.kernels.mean import MOST_PIXELS, ByteMean
 from hwsim.kernels.requantize import PROFILES, factor_for
+from hwsim.kernels.rounding import Rounding
 from hwsim.ops.checks import activation_quantization
 from hwsim.ops.simple_unit import SimpleUnit
 from hwsim.spec import Arithmetic, Multiplier, Profile, require
+
+_BYTES = ("int8", "uint8")
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,21 @@ class Mean(Operator):
             )  # fmt: skip
             return out.reshape(total.shape)
 
+        rounding = Rounding(
+            profile, result.lo, result.hi, np.array([factor.multiplier], np.int64), np.array([factor.shift], np.int64),
+            np.array([single]), np.array([zero_out], np.int64), np.array([count * 255], np.int64),
+        )  # fmt: skip
+        bytes_only = source.format.storage in _BYTES and form.storage in _BYTES
+        if ENABLED and axes == (1, 2) and len(inputs[0].shape) == 4 and bytes_only and count < MOST_PIXELS:
+            mean = ByteMean(
+                rounding, count, inputs[0].shape[3], -count * zero_in, signed=source.format.storage == "int8",
+                storage=form.storage,
+            )  # fmt: skip
+            if mean.legal:
+                size, shape = inputs[0].shape[1:], outputs[0].shape[1:]
+                return SimpleUnit(
+                    lambda images: mean(images).reshape(-1, *shape) if images.shape[1:] == size else run(images), mean
+                )
         return SimpleUnit(run)
 
 

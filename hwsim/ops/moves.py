@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from hwsim.graph import Array, Operator, Tensor, Unit
+from hwsim.kernels.table import View
 from hwsim.ops.checks import require_rank, same_quantization
 from hwsim.ops.simple_unit import SimpleUnit
 from hwsim.spec import Arithmetic, Workload, require
@@ -81,6 +82,11 @@ class Reshape(_Move):
     ) -> Workload:
         """Nothing moves: the values stay where they are under another shape."""
         return Workload(name, self.kind, 0, 0, 0, 0, (), 0, 0)
+
+    def prepare(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], arithmetic: Arithmetic) -> Unit:
+        unit = super().prepare(inputs, outputs, arithmetic)
+        unit.step = View()
+        return unit
 
     def evaluate(self, inputs: Sequence[Array]) -> list[Array]:
         values = inputs[0]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from hwsim.graph import Array, Operator, Quantization, Tensor, Unit
+from hwsim.kernels.jit import ENABLED
 from hwsim.kernels.pool import average_pool, max_pool
+from hwsim.kernels.pooling import BytePool
 from hwsim.ops.activation import Activation, Clamp
 from hwsim.ops.checks import activation_quantization, require_rank, same_quantization
 from hwsim.ops.float_steps import to_integers, to_real
@@ -29,6 +31,20 @@ def _infer(inputs: Sequence[Tensor], window: Window) -> list[tuple[int, ...]]:
         padding,
     )
     return [(1, *window.output(*inputs[0].shape[1:3]), inputs[0].shape[3])]
+
+
+def _pooled(
+    golden: Callable[[Array], Array], kind: Literal["max", "mean"], window: Window, source: Tensor, clamp: tuple[int, int],
+    zero_point: int | None = None,
+) -> Unit:  # fmt: skip
+    """Return pooling by the kernel of bytes, where there is one for these images, otherwise by the golden one."""
+    storage, shape = activation_quantization(source).format.storage, source.shape[1:]
+    if ENABLED and storage in ("int8", "uint8"):
+        size = window.output(*shape[:2])
+        pool = BytePool(kind, window.geometry(), *clamp, shape, size, signed=storage == "int8", zero_point=zero_point)
+        if pool.legal:
+            return SimpleUnit(lambda images: pool(images) if images.shape[1:] == shape else golden(images), pool)
+    return SimpleUnit(golden)
 
 
 @dataclass(frozen=True)
@@ -59,7 +75,7 @@ class MaxPool2D(Operator):
             max_pool(images, self.window.geometry(), lo, hi, width, out)
             return out.reshape(images.shape[0], height, width, -1)
 
-        return SimpleUnit(run)
+        return _pooled(run, "max", self.window, inputs[0], (lo, hi))
 
 
 @dataclass(frozen=True)
@@ -110,7 +126,7 @@ class AveragePool2D(Operator):
             average_pool(images, self.window.geometry(), self.include_padding, zero_point, lo, hi, width, out)
             return out.reshape(images.shape[0], height, width, -1)
 
-        return SimpleUnit(run)
+        return _pooled(run, "mean", self.window, inputs[0], (lo, hi), zero_point if self.include_padding else None)
 
     def _prepare_float(self, source: Quantization, result: Quantization) -> Unit:
         lo, hi = self.activation.clamp(result)

@@ -111,9 +111,12 @@ class ProductsUnit(Unit):
             products = Products(
                 self.whole, self.bias, self.reduction, source.format.storage, self.subtract, self.pad, self._geometry(),
                 self.channels_in, outputs[0].shape[2] if len(outputs[0].shape) == 4 else 1, depthwise, (low, high),
+                outputs[0].shape[1] if len(outputs[0].shape) == 4 else 1,
             )  # fmt: skip
             raw = self.thresholds is not None or is_sum(result)
             self.assembled = assembled(products, self.outliers, self.plan, self.requantizer, self.storage, raw=raw)
+            if isinstance(self.assembled, Assembled) and self.assembled.finished:
+                self.step = self.assembled
 
     def _identity(self) -> Requantizer:
         """Return a requantizer that changes nothing, for accumulators that leave as they are or meet thresholds."""

@@ -10,6 +10,8 @@ import numpy as np
 
 from hwsim.graph import Array, Operator, Quantization, Tensor, Unit
 from hwsim.kernels import elementwise
+from hwsim.kernels.flip import HIGHEST, Flip
+from hwsim.kernels.jit import ENABLED
 from hwsim.kernels.requantize import PROFILES, factor_for
 from hwsim.ops.activation import Activation
 from hwsim.ops.checks import activation_quantization
@@ -48,6 +50,13 @@ def rescaler(
         return out.reshape(values.shape)
 
     return run
+
+
+def _flips(source: Quantization, result: Quantization) -> bool:
+    """Whether bytes change their sign and nothing else: their highest bit."""
+    signs = {(q.format.bits, q.format.signed): int(q.zero_point) for q in (source, result) if q.limits is None}
+    alike = float(source.scale) == float(result.scale) and signs.keys() == {(8, False), (8, True)}
+    return alike and signs[8, False] - signs[8, True] == HIGHEST
 
 
 def round_half_away(values: Array) -> Array:
@@ -108,7 +117,12 @@ class Quantize(Operator):
         if inputs[0].quantization is not None:
             if self.rounding is not None:
                 raise InputError(f"rounding of an integer must be left to the profile, not {self.rounding!r}")
-            return SimpleUnit(rescaler(activation_quantization(inputs[0]), result, lo, hi, arithmetic))
+            source = activation_quantization(inputs[0])
+            if _flips(source, result):
+                storage = result.format.storage
+                flip = lambda values: (values.view(np.uint8) ^ HIGHEST).view(storage)  # noqa: E731
+                return SimpleUnit(flip, Flip() if ENABLED else None)
+            return SimpleUnit(rescaler(source, result, lo, hi, arithmetic))
         if self.rounding is not None:
             rounding = ROUNDINGS[self.rounding]
             return SimpleUnit(lambda real: rounded(result, real, rounding))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from hwsim.graph import Array, Graph, Node, Unit
 from hwsim.kernels.monitor import Monitor
 from hwsim.ops.products import ProductsUnit
 from hwsim.ops.simple_unit import SimpleUnit
+from hwsim.sim.chain import Chain, stages
 from hwsim.spec import Arithmetic, InputError, Reduction, require
 
 Monitors = Mapping[str, Monitor]
@@ -82,14 +84,13 @@ class Program:
 
         `start` is the number of the node to begin with; `before` has the outputs of those that are left out.
         """
-        values = {name: tensor.data for name, tensor in self.graph.tensors.items() if tensor.data is not None}
-        values |= before or {}
+        values = {**self._constants, **(before or {})}
         values[self.graph.inputs[0]] = batch
         for index, node in enumerate(self.graph.nodes[start:], start):
             inputs = [values[name] for name in node.inputs]
-            outputs = self.units[node.name].run(inputs, monitors.get(node.name) if monitors else None)
-            values.update(zip(node.outputs, outputs, strict=True))
-            yield node, inputs, outputs
+            found = self._run_node(node, values, monitors)
+            values |= found
+            yield node, inputs, list(found.values())
             for name in self.graph.last_used(index):
                 del values[name]
 
@@ -111,12 +112,54 @@ class Program:
             Arrays by tensor name.
         """
         wanted = set(self.graph.outputs)
+        watched = monitors is not None and any(monitor.observe for monitor in monitors.values())
+        if not keep and not watched and self._fits(batch):
+            return self._run_stages(batch, monitors)
         kept = {self.graph.inputs[0]: batch} if keep else {}
         for node, _, outputs in self.steps(batch, monitors):
             kept.update(
                 {name: array for name, array in zip(node.outputs, outputs, strict=True) if keep or name in wanted}
             )
         return kept
+
+    def _fits(self, batch: Array) -> bool:
+        """Whether a batch is of the shape and dtype that chains are made for."""
+        tensor = self.graph.input
+        dtype = "float32" if tensor.quantization is None else tensor.quantization.format.storage
+        return batch.shape[1:] == tensor.shape[1:] and batch.dtype == dtype and len(batch) > 0
+
+    @functools.cached_property
+    def _constants(self) -> dict[str, Array]:
+        return {name: tensor.data for name, tensor in self.graph.tensors.items() if tensor.data is not None}
+
+    @functools.cached_property
+    def _stages(self) -> list[tuple[Chain | Node, list[str]]]:
+        """Chains and the nodes between them, each with the activations that nobody reads after it."""
+        found: list[tuple[Chain | Node, list[str]]] = []
+        for stage in stages(self.graph, self.units):
+            if isinstance(stage, Chain):
+                freed = [name for i in range(stage.first, stage.last) for name in self.graph.last_used(i)]
+                found.append((stage, [name for name in freed if name in (*stage.entering, *stage.leaving)]))
+            else:
+                found.append((self.graph.nodes[stage], self.graph.last_used(stage)))
+        return found
+
+    def _run_stages(self, batch: Array, monitors: Monitors | None) -> dict[str, Array]:
+        """Return the network's outputs; layers that can be one compiled call are."""
+        values = {**self._constants, self.graph.inputs[0]: batch}
+        for stage, freed in self._stages:
+            if isinstance(stage, Chain):
+                values.update(stage.run(values, monitors))
+            else:
+                values.update(self._run_node(stage, values, monitors))
+            for name in freed:
+                del values[name]
+        return {name: values[name] for name in self.graph.outputs}
+
+    def _run_node(self, node: Node, values: Mapping[str, Array], monitors: Monitors | None) -> dict[str, Array]:
+        inputs = [values[name] for name in node.inputs]
+        outputs = self.units[node.name].run(inputs, monitors.get(node.name) if monitors else None)
+        return dict(zip(node.outputs, outputs, strict=True))
 
 
 def _prepare(graph: Graph, node: Node, arithmetic: Arithmetic) -> Unit:

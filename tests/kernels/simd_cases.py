@@ -133,7 +133,8 @@ def drawn(
     )  # fmt: skip
     geometry = np.array([*shape.kernel, *shape.stride, *shape.dilation, *shape.padding], np.int64)
     products = Products(
-        weights, bias, reduction, dtype, zero_point, 0, geometry, shape.channels, shape.size[1], shape.depthwise
+        weights, bias, reduction, dtype, zero_point, 0, geometry, shape.channels, shape.size[1], shape.depthwise,
+        out_height=shape.size[0],
     )  # fmt: skip
     spread = 2.0 ** -max(min(plan.largest.bit_length(), 24) - np.iinfo(storage).bits, 1)
     reals = (rng.uniform(0.5, 1, outputs) if profile is not Profile.POWER_OF_TWO else np.ones(outputs)) * spread

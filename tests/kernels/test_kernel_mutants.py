@@ -13,11 +13,14 @@ from reduction_cases import Case, Implementation, case_of, check_reduction, chec
 from requantize_cases import Scale, check_scale, edges
 from simd_cases import Shape, check, compiled_anew, drawn
 
+import hwsim.kernels.assemble as assemble_module
 import hwsim.kernels.finish as finish_module
 import hwsim.kernels.ordered_writer as ordered_module
+import hwsim.kernels.panels as panels_module
 import hwsim.kernels.reduce as reduce_module
 import hwsim.kernels.registers as registers_module
 import hwsim.kernels.requantize as requantize_module
+import hwsim.kernels.rounding as rounding_module
 import hwsim.kernels.tile as tile_module
 from hwsim.kernels.jit import ENABLED
 from hwsim.kernels.reduce import reduce_panel
@@ -188,7 +191,16 @@ BOTH = (tile_module, ordered_module)
 KERNEL_MUTANTS: dict[str, tuple[ModuleType, str, str, str, tuple[ModuleType, ...]]] = {
     "negative ties go up": (finish_module, "FinishWriter", "b.and_(b.ashr(x, constant(w.lanes, 31)), slot(5))", "slot(7)",
                              BOTH),
-    "the left shift is left out": (finish_module, "FinishWriter", "b.shl(x, slot(4))", "x", BOTH),
+    "the doubling is left out": (
+        finish_module, "FinishWriter", "b.add(x, x) if finish.right_only else b.shl(x, slot(4))", "x", BOTH,
+    ),
+    "halves of negative numbers go up whatever the clamp": (
+        rounding_module, "Rounding", "bool(bounded.all())", "True", (assemble_module,),
+    ),
+    "the lower row of a pair has the upper one's weights": (
+        panels_module, "depthwise_calls", "found[0, :, :3], found[1, :, 1:] =", "found[0, :, :3], found[1, :, :3] =",
+        (assemble_module,),
+    ),
     "the clamp is left out": (
         finish_module, "FinishWriter", "w.clamp(w.call(second, w.octets, *halves), self.lo, self.hi)",
         "w.call(second, w.octets, *halves)", BOTH,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from layer_cases import Array, per_tensor, random_integers
 
 from hwsim.graph import Operator, Quantization, Tensor
+from hwsim.kernels.table import Step, View, run_table, table_of
 from hwsim.spec import Arithmetic, Format, Profile, Reduction
 
 INT8, UINT8, INT16 = Format(8), Format(8, signed=False), Format(16)
@@ -38,14 +39,27 @@ def tensors(
 def run(
     op: Operator, inputs: list[Tensor], output: Tensor, arrays: list[Array], profile: Profile = Profile.TFLITE
 ) -> Array:
-    """Prepare and run on integers; assert shape and dtype of the result."""
+    """Prepare and run on integers; assert shape and dtype of the result, and that a table of layers gives the same."""
     unit = op.prepare(inputs, [output], Arithmetic(Reduction(), profile))
     (out,) = unit.run(arrays)
     assert output.quantization is not None
     assert out.dtype == output.quantization.format.storage
     assert out.shape[1:] == output.shape[1:]
     assert out.shape[0] == arrays[0].shape[0]
+    if unit.step is not None and not isinstance(unit.step, View):
+        assert np.array_equal(from_table(unit.step, arrays, out), out)
     return out
+
+
+def from_table(step: Step, arrays: list[Array], like: Array) -> Array:
+    """Return what a layer writes in a table, into memory shaped like its result."""
+    sources, found = [np.ascontiguousarray(array) for array in arrays], np.zeros_like(like)
+    entry = step.entry([source.shape for source in sources])
+    for field, source in zip(entry.inputs, sources, strict=True):
+        entry.fields[field] = source.ctypes.data
+    entry.fields[entry.output] = found.ctypes.data
+    run_table(table_of([entry]))
+    return found
 
 
 def draw_images(seed: int, form: Format, shape: tuple[int, ...]) -> Array:

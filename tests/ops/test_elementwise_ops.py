@@ -218,3 +218,13 @@ def test_huge_factors_are_refused_by_name() -> None:
     inputs, output = tensors(Add(), [(1, 2)] * 2, [per_tensor(INT8, 2.0**39)] * 2, per_tensor(INT8, 1.0))
     with pytest.raises(InputError, match=r"^add: input scale / output scale must be below 2\*\*39"):
         Add().prepare(inputs, [output], Arithmetic())
+
+
+def test_bytes_that_only_change_their_sign() -> None:
+    """The same reals counted from 0 or from -128: 128 apart for every one of the 256 integers."""
+    signed, unsigned = per_tensor(INT8, 0.5, -3), per_tensor(UINT8, 0.5, 125)
+    whole = np.arange(-128, 128).astype(np.int8).reshape(2, 4, 4, 8)
+    counted = (whole.astype(np.int64) + 128).astype(np.uint8)
+    for source, result, images, expected in ((signed, unsigned, whole, counted), (unsigned, signed, counted, whole)):
+        inputs, output = tensors(Quantize(), [(1, 4, 4, 8)], [source], result)
+        assert np.array_equal(run(Quantize(), inputs, output, [images]), expected)

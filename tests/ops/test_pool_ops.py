@@ -28,8 +28,8 @@ def pool_windows(pair: tuple[Window, tuple[int, int]]) -> tuple[Window, tuple[in
 
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(
-    windows().map(pool_windows), quantizations(POOL_FORMATS), SEEDS, st.sampled_from((1, 3, 17)), st.sampled_from(Activation),
-    st.booleans(),
+    windows().map(pool_windows), quantizations(POOL_FORMATS), SEEDS, st.sampled_from((1, 3, 3, 17, 66)),
+    st.sampled_from(Activation), st.booleans(),
 )  # fmt: skip
 def test_pools_equal_the_oracle(
     case: tuple[Window, tuple[int, int]],
@@ -39,6 +39,7 @@ def test_pools_equal_the_oracle(
     activation: Activation,
     include: bool,
 ) -> None:
+    """From 64 channels on, a vector of bytes, pools of bytes have a kernel of their own."""
     window, size = case
     images = draw_images(seed, q.format, (2, *size, channels))
     pad = (window.padding.top, window.padding.bottom, window.padding.left, window.padding.right)
@@ -77,11 +78,19 @@ def test_padding_as_large_as_the_kernel_is_refused(op: type[MaxPool2D] | type[Av
     quantizations(POOL_FORMATS), quantizations(POOL_FORMATS), SEEDS, st.sampled_from(((1, 2), (2,), (-1,), (1, 2, 3))),
     st.booleans(),
     st.sampled_from((Profile.TFLITE, Profile.TFLITE, Profile.TFLITE_SINGLE, Profile.ORT_FLOAT32)),
+    st.sampled_from((7, 7, 64, 70)),
 )  # fmt: skip
 def test_means_equal_the_oracle(
-    source: Quantization, result: Quantization, seed: int, axes: tuple[int, ...], keep: bool, profile: Profile
+    source: Quantization,
+    result: Quantization,
+    seed: int,
+    axes: tuple[int, ...],
+    keep: bool,
+    profile: Profile,
+    channels: int,
 ) -> None:
-    shape = (5, 3, 7)
+    """From 64 channels on, a vector of bytes, means over all pixels have a kernel of their own."""
+    shape = (5, 3, channels)
     images = draw_images(seed, source.format, (2, *shape))
     inputs, output = tensors(Mean(axes, keep), [(1, *shape)], [source], result)
     out = run(Mean(axes, keep), inputs, output, [images], profile)
