@@ -19,7 +19,7 @@ from hwsim.load.onnx_layers import integer_layer, summing
 from hwsim.load.onnx_moved import quantize_first
 from hwsim.load.onnx_quantizer import Quantizer
 from hwsim.load.onnx_tables import Entries, table
-from hwsim.ops import AveragePool2D, Lookup, Mean, Quantize
+from hwsim.ops import AveragePool2D, Lookup, Mean, Quantize, Rectify
 from hwsim.spec import InputError
 
 LISTED = 5
@@ -74,23 +74,36 @@ def integer_network(
 
 
 def merge_clips(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
-    """Let a quantizer whose integers only meet a narrower one of the same steps take its place."""
+    """Let a quantizer whose integers only meet a narrower one of the same steps take its place.
+
+    Also where a clamp of reals stands between the two: rounding never falls, so it clamps alike on either side of it.
+    """
     reads = Counter(outputs) + Counter(name for node in nodes for name in node.inputs)
     kept: dict[str, Node] = {}
     for node in nodes:
         merged, before = node, kept.get(node.inputs[0])
-        if before is not None and reads[node.inputs[0]] == 1 and _same_quantizers(before, node):
-            del kept[node.inputs[0]]
-            merged = replace(node, inputs=before.inputs)
+        clamp = before if before is not None and isinstance(before.op, Rectify) else None
+        if clamp is not None:
+            before = kept.get(clamp.inputs[0])
+        between = [part.inputs[0] for part in (node, clamp) if part is not None]
+        if before is not None and all(reads[name] == 1 for name in between) and _narrower(before, node):
+            del kept[before.outputs[0]]
+            if clamp is None:
+                merged = replace(node, inputs=before.inputs)
+            else:
+                kept[clamp.outputs[0]] = replace(clamp, inputs=before.inputs)
         kept[merged.outputs[0]] = merged
     return list(kept.values())
 
 
-def _same_quantizers(before: Node, node: Node) -> bool:
+def _narrower(before: Node, node: Node) -> bool:
+    """Whether both are quantizers of the same steps, the second with no integers that the first has not."""
     first, second = before.op, node.op
     if not (isinstance(first, Quantizer) and isinstance(second, Quantizer)):
         return False
-    return first.linear_only and second.linear_only and same_steps(first.quantization, second.quantization)
+    wide, narrow = first.quantization, second.quantization
+    inside = wide.lo <= narrow.lo and narrow.hi <= wide.hi
+    return first.linear_only and second.linear_only and inside and same_steps(wide, narrow)
 
 
 def _chain(tensors: Tensors, links: Links, node: Node) -> Chain | None:

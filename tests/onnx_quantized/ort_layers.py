@@ -16,14 +16,16 @@ import onnxruntime
 
 from hwsim.graph import Array, Graph, Node, Tensor
 from hwsim.load.onnx import load_onnx
+from hwsim.load.onnx_chain import channel_axis
 from hwsim.load.onnx_layout import TO_NHWC
-from hwsim.ops import DepthwiseConv2D, Mean, Reshape, Transpose
+from hwsim.ops import MaxPool2D, Mean, Reshape, Transpose
 from hwsim.sim import Program
 
 ULP = 2.0**-24
 """Relative error of one rounding to float32."""
 
 INTEGERS = ("QuantizeLinear", "QLinear", "Quant", "QGemm")
+MOVES = ("MaxPool", "Reshape", "Flatten", "Transpose")
 
 
 @dataclass
@@ -36,7 +38,18 @@ class Found:
     """Elements that differ, by node, where some do."""
     largest: int = 0
     """Steps between two elements, at most."""
+    rounded_bias: int = 0
+    """Of those that differ, how many differ because a layer's bias of floats is rounded to steps of the sums."""
     compared: list[str] = field(default_factory=list)
+
+
+def ort_session(model: onnx.ModelProto, optimize: bool = False) -> onnxruntime.InferenceSession:
+    """Return a session on one thread of the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def ort_tensors(path: Path, inputs: Array, optimize: bool = False) -> dict[str, Array]:
@@ -46,21 +59,40 @@ def ort_tensors(path: Path, inputs: Array, optimize: bool = False) -> dict[str, 
     for node in model.graph.node:
         if node.op_type.startswith(INTEGERS) and node.output[0] not in outputs:
             model.graph.output.append(onnx.helper.make_empty_tensor_value_info(node.output[0]))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    if not optimize:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    _quantize_before_pools(model.graph)
+    session = ort_session(model, optimize)
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, {session.get_inputs()[0].name: inputs}), strict=True))
+
+
+def _quantize_before_pools(graph: onnx.GraphProto) -> None:
+    """Let a quantizer behind a MaxPool of reals quantize before it, too, as hwsim does: name it after the MaxPool."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for pool in [node for node in graph.node if node.op_type == "MaxPool"]:
+        following = readers.get(pool.output[0], [])
+        while len(following) == 1 and following[0].op_type in MOVES:
+            following = readers.get(following[0].output[0], [])
+        if len(following) == 1 and following[0].op_type == "QuantizeLinear":
+            added = graph.node.add()
+            added.CopyFrom(following[0])
+            added.name = added.output[0] = _before(pool.name)
+            added.input[0] = pool.input[0]
+            graph.output.append(onnx.helper.make_empty_tensor_value_info(added.output[0]))
+
+
+def _before(pool: str) -> str:
+    return f"{pool}/quantized"
 
 
 def layer_by_layer(path: Path, inputs: Array, *, float_bias: bool = False) -> Found:
     """Compare every layer on ONNX Runtime's own inputs; assert that what differs is a step beside a tie.
 
-    See `assert_ties` for what that means, and for `float_bias`.
+    See `assert_ties` for what that means; with `float_bias` biases may be floats.
     """
-    graph = load_onnx(path)
+    graph, biases = load_onnx(path), _float_biases(path) if float_bias else {}
     program, expected = Program(graph), _stored_tensors(graph, ort_tensors(path, inputs))
     found = Found(graph)
     values = {name: tensor.data for name, tensor in graph.tensors.items() if tensor.data is not None}
@@ -74,6 +106,8 @@ def layer_by_layer(path: Path, inputs: Array, *, float_bias: bool = False) -> Fo
             theirs = expected[name]
             if _compare(found, node, ours, theirs):
                 assert_ties(graph, node, arrays, ours, theirs, float_bias)
+                if node.name in biases:
+                    found.rounded_bias += moved_by_bias(graph, node, arrays, ours != theirs, biases[node.name])
             values[name] = theirs.astype(ours.dtype)
     return found
 
@@ -89,6 +123,8 @@ def _stored_tensors(graph: Graph, tensors: dict[str, Array]) -> dict[str, Array]
             stored.setdefault(node.inputs[0], moved.reshape(len(moved), *shape[1:]))
         elif moved is not None and isinstance(node.op, Transpose):
             stored.setdefault(node.inputs[0], moved.transpose(np.argsort(node.op.permutation)))
+        elif isinstance(node.op, MaxPool2D) and _before(node.name) in tensors:
+            stored.setdefault(node.inputs[0], _stored(graph.tensors[node.inputs[0]], tensors[_before(node.name)]))
     return stored
 
 
@@ -124,13 +160,49 @@ def assert_ties(
     assert node.op.weighted or isinstance(node.op, Mean), node
     at = ours != theirs
     assert np.abs(ours.astype(np.int64) - theirs.astype(np.int64)).max() == 1
-    exact, magnitude, products, step = _exact_steps(graph, node, arrays)
-    distance = np.abs(exact - np.floor(exact) - 0.5)
-    allowed = (products + 6) * ULP * magnitude + 4 * ULP * np.abs(exact) + 0.5 * step * float_bias
-    assert (distance[at] <= allowed[at]).all(), (node, distance[at].max(), allowed[at].min())
+    exact, error, step = _exact_steps(graph, node, arrays)
+    allowed = error + 0.5 * step * float_bias
+    assert (_from_tie(exact)[at] <= allowed[at]).all(), (node, _from_tie(exact)[at].max(), allowed[at].min())
 
 
-def _exact_steps(graph: Graph, node: Node, arrays: list[Array]) -> tuple[Array, Array, int, Array]:
+def moved_by_bias(graph: Graph, node: Node, arrays: list[Array], at: Array, bias: Array) -> int:
+    """Return of how many elements there is a tie between the exact results with the file's bias and with hwsim's.
+
+    Assert that all others lie within float32's error of a tie.
+    """
+    exact, error, step = _exact_steps(graph, node, arrays)
+    result = graph.tensors[node.outputs[0]].quantization
+    assert result is not None
+    wanted = exact + bias.astype(np.float64) / float(result.scale) - arrays[2] * step
+    moved = np.rint(exact) != np.rint(wanted)
+    ties = np.minimum(_from_tie(exact), _from_tie(wanted)) <= error
+    assert (moved | ties)[at].all(), node
+    return int(np.count_nonzero(moved[at]))
+
+
+def _from_tie(steps: Array) -> Array:
+    distance: Array = np.abs(steps - np.floor(steps) - 0.5)
+    return distance
+
+
+def _float_biases(path: Path) -> dict[str, Array]:
+    """Return biases of floats by the node that has them."""
+    graph = onnx.load(path).graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm") and len(node.input) > 2]
+    return {node.name: onnx.numpy_helper.to_array(stored[node.input[2]]) for node in layers if node.input[2] in stored}
+
+
+def _exact_steps(graph: Graph, node: Node, arrays: list[Array]) -> tuple[Array, Array, Array]:
+    """Return a layer's exact result, what float32 may be off (see `assert_ties`), and a step of the sums.
+
+    All in steps of the output.
+    """
+    exact, magnitude, products, step = _exact_sums(graph, node, arrays)
+    return exact, (products + 6) * ULP * magnitude + 4 * ULP * np.abs(exact), step
+
+
+def _exact_sums(graph: Graph, node: Node, arrays: list[Array]) -> tuple[Array, Array, int, Array]:
     """Return result, sum of magnitudes of its terms (in steps of the output), terms per sum, and a step of the sums."""
     source, result = graph.tensors[node.inputs[0]].quantization, graph.tensors[node.outputs[0]].quantization
     assert source is not None and result is not None
@@ -143,7 +215,7 @@ def _exact_steps(graph: Graph, node: Node, arrays: list[Array]) -> tuple[Array, 
         return sums[0], sums[1], count, np.asarray(real)
     weights = graph.tensors[node.inputs[1]]
     assert weights.quantization is not None
-    axis = 3 if isinstance(node.op, DepthwiseConv2D) else 0
+    axis = channel_axis(node.op)
     along = [1] * arrays[1].ndim
     along[axis] = -1
     zero = weights.quantization.zero_point
@@ -158,7 +230,7 @@ def _exact_steps(graph: Graph, node: Node, arrays: list[Array]) -> tuple[Array, 
 def _products(node: Node, x: Array, w: Array) -> Array:
     """Sum products exactly: in float32 by 6 bits of x at a time, so that no sum reaches 2**24."""
     total: Any = 0
-    assert w.size // min(w.shape[0], w.shape[-1]) * 2**6 * int(np.abs(w).max()) < 2**24 or w.size < 2**11
+    assert w.size // w.shape[channel_axis(node.op)] * 2**6 * int(np.abs(w).max()) < 2**24
     for shift in range(0, 18, 6):
         part = np.sign(x) * ((np.abs(x) >> shift) & 63)
         (sums,) = node.op.evaluate([part.astype(np.float32), w.astype(np.float32)])

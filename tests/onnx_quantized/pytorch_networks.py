@@ -10,11 +10,13 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
+
+from onnx_quantized.pytorch_recipes import quantizer
 
 STORED = Path(__file__).parent / "pytorch"
 SHAPE = (3, 8, 6)
@@ -71,8 +73,6 @@ def networks() -> dict[str, Callable[[], Any]]:
 
 
 NAMES = ("plain", "residual", "depthwise")
-QUANTIZERS = ("xnnpack", "x86")
-"""torchao's: one that quantizes what enters and leaves every operator, and one that leaves floats between some."""
 
 
 def trained(name: str) -> Any:
@@ -89,23 +89,48 @@ def trained(name: str) -> Any:
 
 def export_float(name: str, path: Path, *, dynamo: bool = True) -> Any:
     """Write a network in float32 with a batch of any size; return it."""
+    import torch
+
     network = trained(name)
-    _export(network, path, dynamo=dynamo)
+    _export(network, torch.randn(2, *SHAPE), path, dynamo=dynamo)
     return network
 
 
-def export_quantized(name: str, path: Path, quantizer: str) -> Any:
-    """Quantize a network after training with PT2E, per channel, and write it as QDQ; return what PyTorch runs."""
+def export_quantized(name: str, path: Path, recipe: str) -> Any:
+    """Quantize a network, write it, and return what PyTorch runs."""
+    import torch
+
+    network = trained(name)
+    samples = [torch.randn(2, *SHAPE), *(torch.randn(16, *SHAPE) for _ in range(8))]
+    return quantize_and_export(network, samples[0], samples[1:], path, recipe)
+
+
+def quantize_and_export(network: Any, sample: Any, batches: Sequence[Any], path: Path, recipe: str) -> Any:
+    """Quantize a network after training with PT2E, write it as QDQ, and return what PyTorch runs.
+
+    Parameters
+    ----------
+    network
+        In inference mode.
+    sample
+        Two inputs to trace it with.
+    batches
+        Inputs that ranges are taken from.
+    path
+        Of the ONNX file.
+    recipe
+        One of `pytorch_recipes.RECIPES`.
+    """
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    with _quiet():
-        module = torch.export.export(trained(name), (torch.randn(2, *SHAPE),), dynamic_shapes=_batches()).module()
-        prepared = prepare_pt2e(module, _quantizer(quantizer))
-        for _ in range(8):
-            prepared(torch.randn(16, *SHAPE))
+    with _quiet(), torch.no_grad():
+        module = torch.export.export(network, (sample,), dynamic_shapes=_batches()).module()
+        prepared = prepare_pt2e(module, quantizer(recipe))
+        for batch in batches:
+            prepared(batch)
         converted = convert_pt2e(prepared)
-    _export(converted, path, dynamo=True)
+    _export(converted, sample, path, dynamo=True)
     return converted
 
 
@@ -115,28 +140,23 @@ def _batches() -> tuple[dict[int, Any]]:
     return ({0: torch.export.Dim("batch")},)
 
 
-def _quantizer(name: str) -> Any:
-    if name == "x86":
-        from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
-
-        return x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())
-    from torchao.testing.pt2e import _xnnpack_quantizer as xnnpack
-
-    return xnnpack.XNNPACKQuantizer().set_global(xnnpack.get_symmetric_quantization_config(is_per_channel=True))
-
-
-def _export(network: Any, path: Path, *, dynamo: bool) -> None:
+def _export(network: Any, sample: Any, path: Path, *, dynamo: bool) -> None:
     import torch
 
-    sample = (torch.randn(2, *SHAPE),)
     with _quiet():
         if dynamo:
             torch.onnx.export(
-                network, sample, str(path), dynamo=True, verbose=False, dynamic_shapes=_batches(), external_data=False
+                network,
+                (sample,),
+                str(path),
+                dynamo=True,
+                verbose=False,
+                dynamic_shapes=_batches(),
+                external_data=False,
             )
         else:
             torch.onnx.export(
-                network, sample, str(path), dynamo=False, input_names=["x"], dynamic_axes={"x": {0: "batch"}}
+                network, (sample,), str(path), dynamo=False, input_names=["x"], dynamic_axes={"x": {0: "batch"}}
             )
 
 
