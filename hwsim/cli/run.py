@@ -48,12 +48,15 @@ from hwsim.cli.options import (
     scheme_of,
 )
 from hwsim.cli.terminal import check_parent, check_writable, console, stages, write_whole
+from hwsim.memory.compression import SCHEMES, scheme_named
 from hwsim.report.folder import check_folder
 from hwsim.report.text import bytes_text, grouped, rate_text, shorten, si
 from hwsim.sim.document import Layer, RunDocument
 from hwsim.sim.layer_registers import load_layer_registers
 from hwsim.sim.run import Settings
 from hwsim.sim.run import run as simulate
+
+CODES = ", ".join(code.name for code in SCHEMES)
 
 
 def run(
@@ -81,6 +84,10 @@ def run(
     ranges: RangesOption = None,
     outliers: OutliersOption = None,
     outlier_bits: OutlierBitsOption = None,
+    compress_activations: Annotated[
+        str | None,
+        typer.Option("--compress-activations", help=f"Store activations as {CODES}.", rich_help_panel=MACHINE),
+    ] = None,
     calibration_images: CalibrationImagesOption = CALIBRATION_IMAGES,
     input_mean: InputMeanOption = None,
     input_std: InputStdOption = None,
@@ -101,12 +108,14 @@ def run(
         accelerator, acc=acc, psum=psum, chain=chain, lanes=lanes, tree=tree, bias_at=bias_at, zero_points=zero_points,
         requantize=requantize,
     )  # fmt: skip
+    code = None if compress_activations is None else scheme_named(compress_activations, "--compress-activations")
     settings = Settings(
         accelerator=machine, images=images, weight_bits=weight_bits, activation_bits=activation_bits,
         calibration_images=calibration_images, observed=observe, scaling=scaling_of(input_mean, input_std),
         frames_per_second=fps, reference=float_reference, threads=usable_cores() if threads is None else threads,
         layers={} if layers is None else load_layer_registers(layers), outliers=outliers_of(outliers, outlier_bits),
         scheme=scheme_of(scheme, ranges), accumulator_aware=accumulator_aware,
+        activation_compression=code,
     )  # fmt: skip
     if json is not None:
         check_writable(json, "--json")

@@ -30,16 +30,17 @@ from hwsim.cli.options import (
 )
 from hwsim.cli.terminal import check_parent, check_writable, console, write_whole
 from hwsim.load import load_model
-from hwsim.memory.compression import SCHEMES
+from hwsim.memory.compression import SCHEMES, scheme_named
 from hwsim.report.folder import check_folder
 from hwsim.report.measures import energy_text
 from hwsim.report.text import bytes_text, grouped, hertz_text, percent, rate_text, shorten, si
 from hwsim.sim.document import LayerTimes, TimeDocument
 from hwsim.sim.time.document import with_formats
+from hwsim.sim.time.given import load_tiles, tiles_text
 from hwsim.sim.time.run import evaluation_seconds, time_model
 from hwsim.spec import Dataflow, require
 
-NAMES = [scheme.name for scheme in SCHEMES]
+NAMES = ", ".join(scheme.name for scheme in SCHEMES)
 
 
 def time(
@@ -69,12 +70,20 @@ def time(
     activation_bits: ActivationBitsOption = None,
     compress: Annotated[
         str | None,
-        typer.Option("--compress", help=f"Store weights as {', '.join(NAMES)}.", rich_help_panel=MACHINE),
+        typer.Option("--compress", help=f"Store weights as {NAMES}.", rich_help_panel=MACHINE),
+    ] = None,
+    compress_activations: Annotated[str | None, typer.Option("--compress-activations", hidden=True)] = None,
+    tiles: Annotated[
+        Path | None, typer.Option("--tiles", help="Cut layers as this TOML file says.", rich_help_panel=MACHINE)
     ] = None,
     repeat: Annotated[
         int, typer.Option("--repeat", help="Measure: time so many machines, of other sizes.", rich_help_panel=OUTPUT)
     ] = 0,
     json: JsonOption = None,
+    write_tiles: Annotated[
+        Path | None,
+        typer.Option("--write-tiles", help="Write the tiles that were used, for --tiles.", rich_help_panel=OUTPUT),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write the table and the figures.", rich_help_panel=OUTPUT)
     ] = None,
@@ -88,11 +97,17 @@ def time(
         machine, rows=rows, cols=cols, dataflow=dataflow, sram_bytes=sram, dram_bytes_per_cycle=dram,
         dram_latency_cycles=latency, direct=direct,
     )  # fmt: skip
+    require(
+        compress_activations is None, "--compress-activations",
+        "left out, as no tensor value is looked at here (hwsim run measures them)", compress_activations,
+    )  # fmt: skip
     require(0 < fps < 1e9, "frames per second", "positive and below 1e9", fps)
     require(0 <= repeat <= 10_000, "repeat", "from 0 to 10000", repeat)
-    require(compress is None or compress in NAMES, "--compress", f"one of {', '.join(NAMES)}", compress)
-    if json is not None:
-        check_writable(json, "--json")
+    code = None if compress is None else scheme_named(compress, "--compress")
+    given = None if tiles is None else load_tiles(tiles)
+    for path, option in ((json, "--json"), (write_tiles, "--write-tiles")):
+        if path is not None:
+            check_writable(path, option)
     if report is not None:
         check_folder(report)
         check_parent(report, "--report")
@@ -100,7 +115,7 @@ def time(
     command = shlex.join(["hwsim", *sys.argv[1:]])
     document = time_model(
         loaded, machine, weight_bits=weight_bits, activation_bits=activation_bits, frames_per_second=fps, command=command,
-        compression=None if compress is None else SCHEMES[NAMES.index(compress)],
+        compression=code, tiles=given,
     )  # fmt: skip
     _print(document)
     if repeat:
@@ -112,6 +127,9 @@ def time(
     if json is not None:
         write_whole(json, document.to_json(), "--json")
         console.print(f"JSON: {json}", highlight=False)
+    if write_tiles is not None:
+        write_whole(write_tiles, tiles_text(document.layers), "--write-tiles")
+        console.print(f"Tiles: {write_tiles}", highlight=False)
     if report is not None:
         from hwsim.report.time_report import write_time_report
 

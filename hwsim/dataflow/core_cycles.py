@@ -23,6 +23,9 @@ from hwsim.spec.errors import within
 
 LONG_AGO = -(1 << 62)
 
+SLOTS_BETWEEN_LOOKS = 8
+"""Slots that yield rows are looked at so often whether they repeat: to look costs about as much as some slots."""
+
 Groups = Sequence[tuple[int, tuple[int, ...]]]
 """Output tiles in a row with the same numbers of outlier entries: how many, and the numbers by K tile."""
 
@@ -231,10 +234,13 @@ class _Walk:
         """Return what the next output tiles depend on, relative to the last slot; what is over long ago is all the same."""
         units = [self.weights.taken, self.weights.consumed, self.activations.taken, self.activations.consumed]
         free = [max(cycle, self.weights.taken) for cycle in self.free_sets]
+        return (*(cycle - self.slot for cycle in (*units, *free)), *self._rows(self.leaving, self.slot))
+
+    def _rows(self, leaving: Iterable[int], slot: int) -> list[int]:
+        """Return what rows in the FIFO are to the slots after one."""
         # Neither a place that was free before, nor a row so old that the next one need not keep its distance.
-        long_ago = self.slot + min(0, self.timing.engine_latency + 4 - self.timing.row_pace)
-        rows = [max(cycle, long_ago) for cycle in self.leaving]
-        return tuple(cycle - self.slot for cycle in (*units, *free, *rows))
+        long_ago = min(0, self.timing.engine_latency + 4 - self.timing.row_pace)
+        return [max(long_ago, cycle - slot) for cycle in leaving]
 
     def _shift(self, cycles: int) -> None:
         for unit in (self.weights, self.activations):
@@ -253,8 +259,7 @@ class _Walk:
                 yields = k_tile == self.k_tiles - 1
                 self._issue(first=True, entries=number, yields=yields)
                 if yields:
-                    for _ in range(self.pixels - 1):
-                        self._issue(yields=True)
+                    self._issue_rows(self.pixels - 1)
                 else:
                     self._issue_alike(self.pixels - 1)
                 self.slot += max(0, self.timing.minimum_slots - self.pixels)
@@ -291,6 +296,29 @@ class _Walk:
             for _ in range(rows):
                 self.row_left = max(written, self.row_left + self.timing.row_pace)
                 self.leaving.append(self.row_left)
+
+    def _issue_rows(self, number: int) -> None:
+        """Issue slots that yield rows; as soon as one leaves all as it found it, but later, so do the others."""
+        while number:
+            number -= 1
+            if number % SLOTS_BETWEEN_LOOKS:
+                self._issue(yields=True)
+                continue
+            unit, slot, left, waits = self.activations, self.slot, self.row_left, list(self.waits)
+            taken, consumed, leaving = unit.taken, unit.consumed, list(self.leaving)
+            self._issue(yields=True)
+            later = self.slot - slot
+            if unit.taken - taken == unit.consumed - consumed == self.row_left - left == later and self._rows(
+                leaving, slot
+            ) == self._rows(self.leaving, self.slot):
+                later *= number
+                self.slot += later
+                self.row_left += later
+                self.leaving = deque((cycle + later for cycle in self.leaving), self.timing.fifo_depth)
+                unit.taken += later
+                unit.consumed += later
+                self.waits = [now + number * (now - then) for now, then in zip(self.waits, waits, strict=True)]
+                return
 
     def _issue_alike(self, number: int) -> None:
         """Issue slots that wait for vectors only. As soon as one leaves all as it found it, but later, so do the others."""

@@ -16,6 +16,10 @@ SELECT_BITS = 3
 """Bits of an outlier's index that choose its activation per cycle."""
 
 
+LIMB_BITS = 17
+"""Of a requantizer's factors: as many as a DSP multiplies without their sign."""
+
+
 @dataclass(frozen=True)
 class CoreTiming:
     """Cycles, but for `fifo_depth`; see ``docs/rtl-core.md``.
@@ -88,11 +92,26 @@ def _weight_stationary(core: Core) -> tuple[int, int]:
 def requantizer_latency(core: Core) -> int:
     """Return the cycles from an accumulator to its result: bias, product in limbs of 17 bits, shift, clamp: L."""
     reduction = core.arithmetic.reduction
-    late = reduction.bias_at is BiasAt.END
-    bits = max(reduction.acc.bits, core.bias_bits) + 1 if late else reduction.acc.bits
     # Where there is a bias to add, a carry chain of more than 36 bits is cut in two.
-    add = 2 if late and bits > 36 else 1
-    # The operands, the partial products (twice), the columns, and each column's carry but the lowest one's; the multiplier has
-    # two limbs.
-    multiply = 0 if core.arithmetic.profile is Profile.POWER_OF_TWO else 4 + max(1, -(-(bits - 1) // 17))
-    return add + multiply + 4 + 3
+    add = 2 if reduction.bias_at is BiasAt.END and _requantized_bits(core) > 36 else 1
+    # The operands, the partial products (twice), the columns, and each column's carry but the lowest one's.
+    limbs = len(requantizer_limbs(core))
+    return add + (4 + limbs if limbs else 0) + 4 + 3
+
+
+def requantizer_limbs(core: Core) -> tuple[int, ...]:
+    """Return the bits of the limbs of what a requantizer multiplies, lowest first, each by two; none where it does not.
+
+    All but the highest, which has the sign, are of `LIMB_BITS`.
+    """
+    if core.arithmetic.profile is Profile.POWER_OF_TWO:
+        return ()
+    bits = _requantized_bits(core)
+    lower = max(1, -(-(bits - 1) // LIMB_BITS)) - 1
+    return (*[LIMB_BITS] * lower, bits - lower * LIMB_BITS)
+
+
+def _requantized_bits(core: Core) -> int:
+    """Return the bits of an accumulator with its bias."""
+    bits = core.arithmetic.reduction.acc.bits
+    return max(bits, core.bias_bits) + 1 if core.arithmetic.reduction.bias_at is BiasAt.END else bits

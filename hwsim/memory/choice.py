@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
+import functools
+
 import numpy as np
 
 from hwsim.memory.extents import Ints
@@ -13,8 +16,25 @@ SLACK = (1.0, 1.1)
 
 def least_traffic(table: TilingTable, room: Room) -> int | None:
     """Return the DRAM bytes of the best tiling that finds room, or None."""
+    if room.shared is not None:
+        needs, moved = _best_by_need(table, room.input_kept, room.output_kept, room.residual_kept)
+        place = bisect.bisect_right(needs, room.shared)
+        return moved[place - 1] if place else None
     fits = table.fits(room)
     return int(table.traffic(room)[fits].min()) if fits.any() else None
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _best_by_need(
+    table: TilingTable, input_kept: bool, output_kept: bool, residual_kept: bool
+) -> tuple[list[int], list[int]]:
+    """Return what tilings take of a buffer, ascending, each with fewer DRAM bytes than those that take less; and these bytes."""
+    room = Room(0, 0, 0, 0, input_kept, output_kept, residual_kept)
+    needs, moved = table.needs(room), table.traffic(room)
+    order = np.lexsort((moved, needs))
+    least = np.minimum.accumulate(moved[order])
+    better = np.flatnonzero(np.diff(least, prepend=least[:1] + 1))
+    return needs[order][better].tolist(), least[better].tolist()
 
 
 def least_rooms(table: TilingTable, room: Room) -> tuple[int, ...]:

@@ -233,6 +233,13 @@ SCHEMES: tuple[Scheme, ...] = (Bitmask(), RunLength(), *(RelativeIndex(bits) for
 """In the order of reports."""
 
 
+def scheme_named(name: str, field: str) -> Scheme:
+    """Return a format of `SCHEMES`; raise `InputError`, which calls it `field`, where there is none of that name."""
+    known = {scheme.name: scheme for scheme in SCHEMES}
+    require(name in known, field, f"one of {', '.join(known)}", repr(name))
+    return known[name]
+
+
 def compressed_bits(values: npt.NDArray[Any], form: Format, zero: int = 0) -> dict[str, int]:
     """Return the size of a tensor under every scheme, by name, and packed at its bits under ``dense``."""
     sizes = {"dense": checked(values, form, zero).size * form.bits}

@@ -31,9 +31,14 @@ def burst_bytes_of(payload: Ints | int, burst: int) -> Ints:
     return whole
 
 
-def packed(elements: Ints | int, bits: int) -> Ints:
+Width = int | tuple[int, int]
+"""Bits of an element; or, of a compressed tensor, its bits and its elements, of which every part has its share."""
+
+
+def packed(elements: Ints | int, bits: Width) -> Ints:
     """Return the bytes of packed elements, rounded up."""
-    whole: Ints = -(-np.asarray(elements, np.int64) * bits // 8)
+    all_bits, all_elements = bits if isinstance(bits, tuple) else (bits, 1)
+    whole: Ints = -(-np.asarray(elements, np.int64) * all_bits // (8 * all_elements))
     return whole
 
 
@@ -67,7 +72,7 @@ def _cut(lines: int, size: int, tile: int, kernel: int, stride: int, dilation: i
 
 
 def region_bytes(
-    heights: Ints, widths: Ints, full_width: int, channels: int, all_channels: int, bits: int, burst: int
+    heights: Ints, widths: Ints, full_width: int, channels: int, all_channels: int, bits: Width, burst: int
 ) -> Ints:
     """Return the bus bytes of the regions ``heights x widths x channels`` of an NHWC tensor, [heights, widths].
 

@@ -37,6 +37,12 @@ class Timeline:
         return int(self.cycles.sum())
 
 
+def transfer_cycles(moved: Ints, bytes_per_cycle: float, latency: int) -> Ints:
+    """Return the cycles of transfers of some bytes, see `timeline`."""
+    cycles = np.ceil(moved / bytes_per_cycle).astype(np.int64)
+    return np.where(moved > 0, cycles + latency, 0)
+
+
 def timeline(
     load_bytes: Ints, compute: Ints, store_bytes: Ints, *, bytes_per_cycle: float, latency: int, double_buffered: bool
 ) -> Timeline:
@@ -53,8 +59,7 @@ def timeline(
     """
 
     def transfer(moved: Ints) -> Ints:
-        cycles = np.ceil(moved / bytes_per_cycle).astype(np.int64)
-        return np.where(moved > 0, cycles + latency, 0)
+        return transfer_cycles(moved, bytes_per_cycle, latency)
 
     if not double_buffered:
         moving = transfer(load_bytes) + transfer(store_bytes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from types import MappingProxyType
 
 MOST_SETS = 512
 """Sets of tensors on chip that are followed at a time. Networks with more that cost about the same lose the dearest ones."""
@@ -33,11 +34,14 @@ class Placement:
         Of its own tensors.
     occupied_bytes
         Bytes of all tensors that are kept, others' too.
+    stack
+        The layers that are executed together, and whose placement this is; None for a layer by itself.
     """
 
     kept_reads: frozenset[str]
     kept_writes: frozenset[str]
     occupied_bytes: int
+    stack: range | None = None
 
 
 Traffic = Callable[[int, Placement], int | None]
@@ -45,8 +49,9 @@ Traffic = Callable[[int, Placement], int | None]
 
 
 def place(
-    stages: Sequence[Stage], sizes: Mapping[str, int], fixed: Iterable[str], traffic: Traffic
-) -> list[Placement] | None:
+    stages: Sequence[Stage], sizes: Mapping[str, int], fixed: Iterable[str], traffic: Traffic,
+    stacks: Mapping[int, Sequence[int]] = MappingProxyType({}),
+) -> list[Placement] | None:  # fmt: skip
     """Return the placement of each layer, or None where some layer finds no room even with nothing kept.
 
     Parameters
@@ -58,30 +63,48 @@ def place(
     fixed
         Tensors that must be in the DRAM: what enters and leaves the network.
     traffic
-        See above. Less room never makes it smaller.
+        See above. Less room never makes it smaller. Of layers that are executed together it is asked once, with the first.
+    stacks
+        By the first of them, where layers that may be executed together end (the one after the last). What they write is
+        read by the next of them alone, apart from what the last writes. They are taken where that moves fewer bytes.
     """
     last = {name: index for index, stage in enumerate(stages) for name in (*stage.writes, *stage.reads)}
     free = set(sizes) - set(fixed)
-    # By the set of tensors on chip: bytes so far, and the placements of all layers up to here as a linked list.
-    ways: dict[frozenset[str], tuple[int, _Link | None]] = {frozenset(): (0, None)}
-    for index, stage in enumerate(stages):
-        reached: dict[frozenset[str], tuple[int, _Link | None]] = {}
-        for kept, (cost, link) in ways.items():
-            for writes in _subsets([name for name in stage.writes if name in free]):
-                held = kept | writes
-                placement = Placement(kept.intersection(stage.reads), writes, sum(sizes[name] for name in held))
-                moved = traffic(index, placement)
-                if moved is None:
-                    continue
-                after = frozenset(name for name in held if last[name] > index)
-                if after not in reached or cost + moved < reached[after][0]:
-                    reached[after] = cost + moved, _Link(placement, link)
-        if not reached:
-            return None
-        cheapest = sorted(reached.items(), key=lambda way: (way[1][0], sorted(way[0])))
-        ways = dict(cheapest[:MOST_SETS])
-    best = min(ways.values(), key=lambda way: way[0])[1]
-    return list(_Link.unroll(best))
+    # By the layers done, then the set of tensors on chip: the cost so far, and the placements up to there as a linked list.
+    ways: list[dict[frozenset[str], tuple[_Cost, _Link | None]]] = [{} for _ in range(len(stages) + 1)]
+    ways[0][frozenset()] = (0, 0), None
+    for index in range(len(stages)):
+        followed = _cheapest(ways[index])
+        for end in (index + 1, *stacks.get(index, ())):
+            own = range(index, end)
+            reads = {name for layer in own for name in stages[layer].reads}
+            for kept, ((moved, number), link) in followed:
+                for writes in _subsets([name for name in stages[end - 1].writes if name in free]):
+                    held = kept | writes
+                    stack = own if len(own) > 1 else None
+                    placement = Placement(kept & reads, writes, sum(sizes[name] for name in held), stack)
+                    more = traffic(index, placement)
+                    if more is None:
+                        continue
+                    cost = moved + more, number + (stack is not None)
+                    after = frozenset(name for name in held if last[name] >= end)
+                    if after not in ways[end] or cost < ways[end][after][0]:
+                        ways[end][after] = cost, _Link(placement, link)
+    if not ways[-1]:
+        return None
+    best = min(_cheapest(ways[-1]), key=lambda way: way[1][0])[1][1]
+    return [placement for placement in _Link.unroll(best) for _ in placement.stack or range(1)]
+
+
+_Cost = tuple[int, int]
+"""Bytes, and of equal ones the number of stacks."""
+
+
+def _cheapest(
+    ways: Mapping[frozenset[str], tuple[_Cost, _Link | None]],
+) -> list[tuple[frozenset[str], tuple[_Cost, _Link | None]]]:
+    """Return the ways to be followed, the cheapest first."""
+    return sorted(ways.items(), key=lambda way: (way[1][0], sorted(way[0])))[:MOST_SETS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,14 @@ Groups are cut between groups, and a tile of groups reads its own channels only.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.memory.extents import Cuts, Ints, burst_bytes_of, packed, region_bytes
+from hwsim.memory.extents import Cuts, Ints, Width, burst_bytes_of, packed, region_bytes
 from hwsim.spec import Sliding
 
 Order = Literal["weights", "activations", "outputs"]
@@ -58,6 +59,8 @@ class TileProblem:
         See `hwsim.spec.Memory`.
     sparse_bits
         Of the outliers of all weights, as they are encoded. A tile has its share.
+    input_stored, residual_stored, output_stored
+        Of these tensors as they lie in the DRAM, where they are compressed; 0 where they are not. A region has its share.
     """
 
     sliding: Sliding
@@ -78,6 +81,29 @@ class TileProblem:
     double_buffered: bool
     burst_bytes: int
     sparse_bits: int = 0
+    input_stored: int = 0
+    residual_stored: int = 0
+    output_stored: int = 0
+
+    @property
+    def input_width(self) -> Width:
+        """Of what is read, on the bus."""
+        elements = math.prod(self.sliding.image) * self.sliding.channels
+        return (self.input_stored, elements) if self.input_stored else self.input_bits
+
+    @property
+    def residual_width(self) -> Width:
+        """Of what meets the results, on the bus."""
+        return (self.residual_stored, self._results) if self.residual_stored else self.residual_bits
+
+    @property
+    def output_width(self) -> Width:
+        """Of the results, on the bus."""
+        return (self.output_stored, self._results) if self.output_stored else self.output_bits
+
+    @property
+    def _results(self) -> int:
+        return math.prod(self.sliding.output) * self.channels
 
     @property
     def units(self) -> int:
@@ -126,21 +152,21 @@ class TileProblem:
         """Return the bus bytes of the activations of each tile of the image, [rows, columns]."""
         sliding = self.sliding
         return region_bytes(
-            rows.read, columns.read, sliding.image[1], self.input_channels(channels), sliding.channels, self.input_bits,
+            rows.read, columns.read, sliding.image[1], self.input_channels(channels), sliding.channels, self.input_width,
             self.burst_bytes,
         )  # fmt: skip
 
     def residual_bytes(self, rows: Cuts, columns: Cuts, channels: int) -> Ints:
         """Return the bus bytes of what meets the results of each tile of the image, [rows, columns]."""
         return region_bytes(
-            rows.written, columns.written, self.sliding.output[1], channels, self.channels, self.residual_bits,
+            rows.written, columns.written, self.sliding.output[1], channels, self.channels, self.residual_width,
             self.burst_bytes,
         )  # fmt: skip
 
     def output_bytes(self, rows: Cuts, columns: Cuts, channels: int) -> Ints:
         """Return the bus bytes of the results of each tile of the image, [rows, columns]."""
         return region_bytes(
-            rows.written, columns.written, self.sliding.output[1], channels, self.channels, self.output_bits,
+            rows.written, columns.written, self.sliding.output[1], channels, self.channels, self.output_width,
             self.burst_bytes,
         )  # fmt: skip
 

@@ -9,26 +9,38 @@ from typing import Literal
 
 import numpy as np
 
-from hwsim.memory.extents import Ints, burst_bytes_of, ceil_divisors, cut, packed
-from hwsim.memory.tiling import ORDERS, Order, TileProblem, TilingTable, Truths
+from hwsim.memory.extents import Ints, Width, burst_bytes_of, ceil_divisors, cut, packed
+from hwsim.memory.tiling import ORDERS, Order, TileProblem, Tiling, TilingTable, Truths
 from hwsim.spec import Sliding
 
 Columns = dict[str, Ints]
 
 
+Sizes = tuple[tuple[int, ...], tuple[int, ...]]
+"""Heights and widths of tiles."""
+
+
 @functools.lru_cache(maxsize=4096)
-def tiling_table(problem: TileProblem) -> TilingTable:
-    """Return all tilings of a layer.
+def tiling_table(problem: TileProblem, only: Tiling | None = None) -> TilingTable:
+    """Return all tilings of a layer, or the one that is asked for, whatever its sizes.
 
     Rows, columns and channels are cut into tiles of equal size, the last one apart, in every number that there can be. What
     has one tile only in a direction is listed once, under the first of the orders that are then the same.
     """
-    grid = _Grid.of(problem)
+    if only is not None:
+        grid = _Grid.of(problem, ((only.height,), (only.width,)), [only.units])
+        one = grid.in_parts([only.products]) if only.order == "outputs" else grid.keeping(only.order, twice=True)
+        return TilingTable(**one)
+    high, wide = (tuple(ceil_divisors(size)) for size in problem.sliding.output)
+    grid = _Grid.of(problem, (high, wide), ceil_divisors(problem.units))
     columns = [grid.keeping("weights")]
     if problem.groups == 1 and problem.products:
         columns.append(grid.keeping("activations"))
         if problem.accumulators:
-            columns.append(grid.in_parts())
+            steps = -(-problem.products // problem.product_step)
+            columns.append(
+                grid.in_parts([size * problem.product_step for size in ceil_divisors(steps) if size < steps])
+            )
     return TilingTable(**{name: np.concatenate([part[name] for part in columns]) for name in columns[0]})
 
 
@@ -54,10 +66,9 @@ class _Grid:
     residual_need: Ints
 
     @classmethod
-    def of(cls, problem: TileProblem) -> _Grid:
+    def of(cls, problem: TileProblem, sizes: Sizes, units: Sequence[int]) -> _Grid:
         sliding = problem.sliding
-        heights, widths = (np.array(ceil_divisors(size), np.int64) for size in sliding.output)
-        units = ceil_divisors(problem.units)
+        heights, widths = (np.array(part, np.int64) for part in sizes)
         channels = [problem.channel_tiles(tile) for tile in units]
         # Without groups every tile reads all input channels, and whether it does so again is the order's business.
         every = np.array([sliding.channels], np.int64)
@@ -66,13 +77,13 @@ class _Grid:
         images = -(-sliding.output[0] // heights[:, None, None]) * -(-sliding.output[1] // widths[None, :, None])
         return cls(
             problem, heights, widths, np.array(units), images, np.array([len(tiles) for tiles in channels])[None, None, :],
-            (heights[:, None] * widths)[:, :, None], *_regions(sliding, "read", reads, bits, bits, burst),
-            *_regions(sliding, "written", channels, problem.output_bits, wide, burst),
-            *_residual(problem, channels),
+            (heights[:, None] * widths)[:, :, None], *_regions(sliding, sizes, "read", reads, problem.input_width, bits, burst),
+            *_regions(sliding, sizes, "written", channels, problem.output_width, wide, burst),
+            *_residual(problem, sizes, channels),
         )  # fmt: skip
 
-    def keeping(self, order: Order) -> Columns:
-        """Return the tilings whose outer loop keeps weights, or activations."""
+    def keeping(self, order: Order, *, twice: bool = False) -> Columns:
+        """Return the tilings whose outer loop keeps weights, or activations; `twice`: also where that is the same."""
         problem, weights = self.problem, order == "weights"
         tiles = [problem.channel_tiles(int(size)) for size in self.units]
         once = np.array([int(problem.weight_bytes(part, problem.products).sum()) for part in tiles])[None, None, :]
@@ -82,7 +93,8 @@ class _Grid:
         input_repeats = np.where(single_image, 1, self.channel_tiles) if weights and again else np.array(1)
         weight_repeats = np.array(1) if weights else np.where(single_channels, 1, self.image_tiles)
         # With one tile in a direction nothing comes twice in either order.
-        legal = np.broadcast_to(np.array(True) if weights else ~(single_image | single_channels), self._shape)
+        once_only = np.array(True) if weights or twice else ~(single_image | single_channels)
+        legal = np.broadcast_to(once_only, self._shape)
         own_inputs = self.image_tiles * (self.channel_tiles if not again else 1)
         return self._columns(
             order, legal, np.array(problem.products), self.image_tiles * self.channel_tiles, once * weight_repeats,
@@ -90,14 +102,12 @@ class _Grid:
             problem.weight_payload(largest, problem.products) * self._buffers(self.channel_tiles), own_inputs,
         )  # fmt: skip
 
-    def in_parts(self) -> Columns:
+    def in_parts(self, parts_sizes: Sequence[int]) -> Columns:
         """Return the tilings that bring the weights of a column of channels in parts, with the sums in the accumulators.
 
         The third axis is that of the parts: there is only one size of tile along the channels.
         """
-        problem = self.problem
-        steps = -(-problem.products // problem.product_step)
-        sizes = np.array([size for size in ceil_divisors(steps) if size < steps], np.int64) * problem.product_step
+        problem, sizes = self.problem, np.array(parts_sizes, np.int64)
         column = {name: values[:, :, :1] if np.ndim(values) == 3 else values for name, values in vars(self).items()}
         first = _Grid(**(column | {"units": np.ones_like(sizes)}))
         parts = (-(-problem.products // sizes))[None, None, :]
@@ -159,13 +169,13 @@ def part_weights(problem: TileProblem, part: int, at: int) -> Ints:
     return problem.weight_bytes(problem.channel_tiles(1), products, constants=at == 0)
 
 
-def _residual(problem: TileProblem, channels: Sequence[Ints]) -> tuple[Ints, Ints, Ints]:
+def _residual(problem: TileProblem, sizes: Sizes, channels: Sequence[Ints]) -> tuple[Ints, Ints, Ints]:
     """Return the same of what meets the results on their way out."""
     bits = problem.residual_bits
     if not bits:
         nothing = np.zeros((1, 1, 1), np.int64)
         return nothing, nothing, nothing
-    return _regions(problem.sliding, "written", channels, bits, bits, problem.burst_bytes)
+    return _regions(problem.sliding, sizes, "written", channels, problem.residual_width, bits, problem.burst_bytes)
 
 
 Side = Literal["read", "written"]
@@ -173,13 +183,13 @@ Side = Literal["read", "written"]
 
 
 def _regions(
-    sliding: Sliding, side: Side, channels: Sequence[Ints], bits: int, held_bits: int, burst: int
+    sliding: Sliding, sizes: Sizes, side: Side, channels: Sequence[Ints], bits: Width, held_bits: int, burst: int
 ) -> tuple[Ints, Ints, Ints]:
     """Return bus bytes in all, bus bytes of the largest tile, and its bytes in a buffer, [heights, widths, units].
 
     These are sums and largest values of `region_bytes` over all tiles; `channels` are those of each tile, by units.
     """
-    area, largest_area = _areas(sliding, side)
+    area, largest_area = _areas(sliding, sizes, side)
     shape = (*area.shape, len(channels))
     total, largest, need = (np.empty(shape, np.int64) for _ in range(3))
     for unit, tiles in enumerate(channels):
@@ -189,23 +199,21 @@ def _regions(
             total[:, :, unit] = area * pixels.sum()
             largest[:, :, unit] = largest_area * pixels.max()
         else:
-            total[:, :, unit], largest[:, :, unit] = _rows(sliding, side, most, bits, burst)
+            total[:, :, unit], largest[:, :, unit] = _rows(sliding, sizes, side, most, bits, burst)
         need[:, :, unit] = packed(largest_area * most, held_bits)
     return total, largest, need
 
 
-def _lines(sliding: Sliding, side: Side) -> tuple[list[Ints], list[Ints]]:
+def _lines(sliding: Sliding, sizes: Sizes, side: Side) -> tuple[list[Ints], list[Ints]]:
     """Return the lines of the tiles of each height, and of each width."""
-    high, wide = (
-        [getattr(cut(sliding, axis, tile), side) for tile in ceil_divisors(sliding.output[axis])] for axis in (0, 1)
-    )
+    high, wide = ([getattr(cut(sliding, axis, tile), side) for tile in sizes[axis]] for axis in (0, 1))
     return high, wide
 
 
 @functools.lru_cache(maxsize=4096)
-def _areas(sliding: Sliding, side: Side) -> tuple[Ints, Ints]:
+def _areas(sliding: Sliding, sizes: Sizes, side: Side) -> tuple[Ints, Ints]:
     """Return the pixels of all tiles together, and of the largest, [heights, widths]."""
-    high, wide = _lines(sliding, side)
+    high, wide = _lines(sliding, sizes, side)
     summed, largest = (
         np.array([int(f(lines)) for lines in high])[:, None] * np.array([int(f(lines)) for lines in wide])[None, :]
         for f in (np.sum, np.max)
@@ -214,13 +222,13 @@ def _areas(sliding: Sliding, side: Side) -> tuple[Ints, Ints]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _rows(sliding: Sliding, side: Side, channels: int, bits: int, burst: int) -> tuple[Ints, Ints]:
+def _rows(sliding: Sliding, sizes: Sizes, side: Side, channels: int, bits: Width, burst: int) -> tuple[Ints, Ints]:
     """Return bus bytes in all, and of the largest tile, [heights, widths], where tiles have all channels.
 
     Tiles of whole rows are one run each, others one per row; so the sum over tiles falls apart into sums over heights and
     widths.
     """
-    high, wide = _lines(sliding, side)
+    high, wide = _lines(sliding, sizes, side)
     full_width = sliding.image[1] if side == "read" else sliding.output[1]
     runs = [burst_bytes_of(packed(lines * channels, bits), burst) for lines in wide]
     whole = [lines == full_width for lines in wide]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict, ValidationError
 
@@ -17,6 +19,7 @@ from hwsim.spec import (
     BiasAt,
     Dataflow,
     Datapath,
+    Fusion,
     InputError,
     Memory,
     Profile,
@@ -47,11 +50,13 @@ Truth = Annotated[bool, Strict()]
 """``true`` or ``false``."""
 
 
-class _Table(BaseModel):
+class Table(BaseModel):
+    """A table of a file: frozen, and no key that is not known."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
-class ReductionTable(_Table):
+class ReductionTable(Table):
     """``[reduction]``: the fields of `hwsim.spec.Reduction`; registers are texts such as ``16:saturate``."""
 
     acc: RegisterText = Register.parse("32:wrap")
@@ -63,7 +68,7 @@ class ReductionTable(_Table):
     zero_points: ZeroPoints = ZeroPoints.SUBTRACT
 
 
-class MemoryTable(_Table):
+class MemoryTable(Table):
     """``[memory]``: the fields of `hwsim.spec.Memory`."""
 
     sram_bytes: Integer | None = None
@@ -74,9 +79,11 @@ class MemoryTable(_Table):
     dram_latency_cycles: Integer = Memory().dram_latency_cycles
     burst_bytes: Integer = Memory().burst_bytes
     direct: Truth = False
+    fusion: Fusion = Memory().fusion
+    prefetch_weights: Truth = False
 
 
-class CoreTable(_Table):
+class CoreTable(Table):
     """``[core]``: what `hwsim.spec.Core` has beyond the accelerator; `hwsim.sim.core_file` builds the core and checks ranges."""
 
     dataflow: Dataflow | None = None
@@ -98,7 +105,7 @@ class CoreTable(_Table):
     fused: tuple[str, ...] = ()
 
 
-class AcceleratorTable(_Table):
+class AcceleratorTable(Table):
     """A whole file: the fields of `hwsim.spec.Accelerator`, with ``requantize``, ``[reduction]``, ``[memory]`` and ``[core]``."""
 
     schema_version: Literal[1] = 1
@@ -135,19 +142,43 @@ def load_tables(name_or_path: str) -> tuple[Accelerator, CoreTable]:
     if not os.path.isfile(path):  # noqa: PTH113
         names = ", ".join(preset.name for preset in PRESETS)
         raise InputError(f"accelerator must be {names} or a TOML file, not {name_or_path!r} (no such file)")
+    table = read_table(path, AcceleratorTable)
+    try:
+        return _accelerator(table), table.core
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+Read = TypeVar("Read", bound=Table)
+
+
+def read_table(path: Path, kind: type[Read]) -> Read:
+    """Return a TOML file as the table that it is.
+
+    Raises
+    ------
+    InputError
+        One line that names the file, the field and what is allowed.
+    """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InputError(f"file size must be at most {MAX_FILE_BYTES} bytes, not {path.stat().st_size}")
-        table = AcceleratorTable.model_validate(tomllib.loads(path.read_text("utf-8")))
-        return _accelerator(table), table.core
+        return kind.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not a readable TOML file: {str(error).splitlines()[0]}") from None
+        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise InputError(f"{path}: not a readable TOML file: {reason}") from None
     except RecursionError:
         raise InputError(f"{path}: not a readable TOML file: nested too deeply") from None
     except ValidationError as error:
-        raise InputError(f"{path}: {_first_problem(error)}") from None
+        raise InputError(f"{path}: {_first_problem(error, kind)}") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def toml_text(text: str) -> str:
+    """Return a text, or a key, as TOML has it."""
+    # JSON's texts are TOML's but for this one character.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _accelerator(table: AcceleratorTable) -> Accelerator:
@@ -164,15 +195,25 @@ def _accelerator(table: AcceleratorTable) -> Accelerator:
     )  # fmt: skip
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, kind: type[Table]) -> str:
     """Put pydantic's first finding into one sentence of the house form."""
     problem = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        tables: dict[str, type[_Table]] = {"reduction": ReductionTable, "memory": MemoryTable, "core": CoreTable}
-        table = AcceleratorTable if len(problem["loc"]) == 1 else tables[str(problem["loc"][0])]
-        return f"{field} is not a known key; allowed are {', '.join(table.model_fields)}"
+        return f"{field} is not a known key; allowed are {', '.join(_table_at(kind, problem['loc'][:-1]).model_fields)}"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("must be ")
     message = message.split(", not '")[0]
     message = message if message[:2].isupper() else message[0].lower() + message[1:]
     return f"{field} must be {message}, not {problem['input']!r}"
+
+
+def _table_at(kind: type[Table], place: Sequence[int | str]) -> type[Table]:
+    """Return the table that a key leads to: a field of a table, or any name of one that has names for keys."""
+    found: object = kind
+    for part in place:
+        if isinstance(found, type) and issubclass(found, Table):
+            found = found.model_fields[str(part)].annotation
+        else:
+            found = get_args(found)[0 if isinstance(part, int) else -1]
+    assert isinstance(found, type) and issubclass(found, Table)
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 
 class Part(BaseModel):
@@ -89,6 +89,14 @@ class TilingInfo(Part):
     """Products of an output that are summed at a time."""
     tiles: int
     """Steps of the pipeline."""
+    stack: tuple[str, ...] = ()
+    """Layers that are executed together with this one; `height` is then the most that it makes of its output in a step."""
+
+    @model_serializer(mode="wrap")
+    def _plain(self, form: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave `stack` out where there is none, as most documents have it."""
+        fields: dict[str, object] = form(self)
+        return fields if self.stack else {name: value for name, value in fields.items() if name != "stack"}
 
 
 class Segment(Part):

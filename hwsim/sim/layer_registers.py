@@ -10,7 +10,6 @@ machine's own registers.
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +18,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hwsim.sim.accelerator_file import MAX_FILE_BYTES, RegisterText
+from hwsim.sim.accelerator_file import MAX_FILE_BYTES, RegisterText, toml_text
 from hwsim.spec import InputError, Reduction
 
 
@@ -98,7 +97,5 @@ def layer_registers_text(layers: Mapping[str, Reduction], machine: Reduction) ->
         own = {register: getattr(reduction, register) for register in REGISTERS}
         changed = [f'{name} = "{value}"' for name, value in own.items() if value != getattr(machine, name)]
         if changed:
-            # JSON's texts are TOML's but for this one character.
-            name = json.dumps(layer, ensure_ascii=False).replace("\x7f", "\\u007f")
-            lines += ["", f"[layers.{name}]", *changed]
+            lines += ["", f"[layers.{toml_text(layer)}]", *changed]
     return "\n".join(lines) + "\n"

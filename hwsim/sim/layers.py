@@ -131,4 +131,4 @@ def total_of(
 ) -> Total:
     """Add up the layers: time for one image, overflow of the run."""
     events = sum(layer.reduction.overflow.events for layer in layers if layer.reduction is not None)
-    return Total(**total_times(layers, timed, accelerator, frames_per_second), overflow_events=events)
+    return Total(**total_times(timed, accelerator, frames_per_second), overflow_events=events)

@@ -3,7 +3,7 @@
 from hwsim.spec.accelerator import Accelerator, Arithmetic, Datapath
 from hwsim.spec.core import Core, Packing
 from hwsim.spec.errors import InputError, require
-from hwsim.spec.memory import BUILT_DATAFLOWS, Dataflow, Memory
+from hwsim.spec.memory import BUILT_DATAFLOWS, Dataflow, Fusion, Memory
 from hwsim.spec.number import Format, Overflow, Register, bits_for, operand_format
 from hwsim.spec.presets import PRESETS
 from hwsim.spec.reduction import BiasAt, Reduction, ZeroPoints
@@ -23,6 +23,7 @@ __all__ = [
     "Dataflow",
     "Datapath",
     "Format",
+    "Fusion",
     "InputError",
     "Memory",
     "Multiplier",

@@ -23,6 +23,13 @@ BUILT_DATAFLOWS = (Dataflow.WEIGHT_STATIONARY, Dataflow.OUTPUT_STATIONARY)
 """Those that the RTL has."""
 
 
+class Fusion(enum.Enum):
+    """Whether layers may be executed together."""
+
+    NONE = "none"
+    DEPTH_FIRST = "depth_first"
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Buffers on the chip, and transfers to and from the DRAM. The bandwidth is the accelerator's ``dram_bytes_per_cycle``.
@@ -44,6 +51,11 @@ class Memory:
         `double_buffered` are then not used.
     burst_bytes
         A transfer moves whole bursts, and each of its runs of neighbouring bytes begins with one; 1..4096.
+    fusion
+        ``depth_first``: consecutive layers are executed together, some lines at a time, where that moves fewer bytes.
+    prefetch_weights
+        Whether the first weights of the next layer are loaded while a layer computes, where there is room; only with
+        `double_buffered`.
     """
 
     sram_bytes: int | None = None
@@ -54,6 +66,8 @@ class Memory:
     dram_latency_cycles: int = 32
     burst_bytes: int = 32
     direct: bool = False
+    fusion: Fusion = Fusion.NONE
+    prefetch_weights: bool = False
 
     def __post_init__(self) -> None:
         own = {
@@ -78,6 +92,11 @@ class Memory:
         )  # fmt: skip
         require(within(self.burst_bytes, range(1, 4097)), "burst_bytes", "an integer from 1 to 4096", self.burst_bytes)
 
+        require(
+            self.double_buffered or not self.prefetch_weights, "prefetch_weights", "false without double_buffered",
+            self.prefetch_weights,
+        )  # fmt: skip
+
     @property
     def total_bytes(self) -> int:
         """All buffers together."""
@@ -99,6 +118,8 @@ class Memory:
         return (
             f"{sizes}, {'double' if self.double_buffered else 'single'} buffered; DRAM latency "
             f"{self.dram_latency_cycles} cycles, bursts of {self.burst_bytes} bytes"
+            f"{'; layers depth first' if self.fusion is Fusion.DEPTH_FIRST else ''}"
+            f"{'; weights prefetched' if self.prefetch_weights else ''}"
         )
 
 

@@ -26,6 +26,11 @@ class Operand:
         bits = self.elements * self.element_bits if self.stored_bits is None else self.stored_bits
         return math.ceil(bits / 8)
 
+    @property
+    def expanded_bytes(self) -> int:
+        """Bytes of the tensor on chip, where nothing is compressed."""
+        return math.ceil(self.elements * self.element_bits / 8)
+
 
 @dataclass(frozen=True, slots=True)
 class Sliding:

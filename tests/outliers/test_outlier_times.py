@@ -103,7 +103,7 @@ def test_one_tile_takes_the_cycles_of_the_core() -> None:
     whole = int(np.argmin(table.tiles))
     assert table.tiles[whole] == 1
     steps = steps_of(layer.problem, table.tiling(whole), Room(1 << 20))
-    cycles, ports = layer._compute(steps, first_channels(layer.problem, table.tiling(whole), 1))  # noqa: SLF001
+    cycles, ports = layer.compute(steps, first_channels(layer.problem, table.tiling(whole), 1))
     found = gemms_counters(layer.core, 64, 144, work.outliers, 32)
     assert cycles.tolist() == [found.cycles]
     assert ports.outliers == found.beats_outliers * layer.core.outlier_bus_bits // 8
@@ -134,7 +134,7 @@ def test_without_lanes_the_products_are_a_pass() -> None:
         table = tiling_table(layer.problem)
         tiling = table.tiling(int(np.argmin(table.tiles)))
         steps = steps_of(layer.problem, tiling, Room(1 << 20))
-        found.append(layer._compute(steps, first_channels(layer.problem, tiling, 1)))  # noqa: SLF001
+        found.append(layer.compute(steps, first_channels(layer.problem, tiling, 1)))
     (dense, plain_ports), (both, ports) = found
     assert both.tolist() == [int(dense[0]) + 64 * entries // 8]
     assert ports.activations == plain_ports.activations + 64 * entries

@@ -112,6 +112,9 @@ def check_fixed(module: Any) -> None:
         outliers = rng.integers(1, 9, sizes[1])
         entries = np.repeat([outliers, outliers + 1], [sizes[2] - 1, 1], axis=0).ravel().tolist()
         check(module, core, (sizes[0], sizes[1], sizes[2]), entries, timing)
+    # Rows that come evenly until the FIFO is full, long before the first has left: no core's latency is so long.
+    core = small(pixels=64)
+    check(module, core, (60, 1, 2), [], replace(CoreTiming.of(core), engine_latency=90, fifo_depth=32, row_pace=1))
 
 
 MUTANTS = {
@@ -128,11 +131,22 @@ MUTANTS = {
     "entries are taken late": ("self.weights.consumed + entries + 1", "self.weights.consumed + entries + 2"),
     "activations count as outliers": ('"wait_outliers", "wait_activations"', '"wait_activations", "wait_outliers"'),
     "empty slots take no time": ("self.slot += max(0, self.timing.minimum_slots - self.pixels)", "pass"),
-    "a jump does not wait until the state repeats": ("return tuple(cycle - self.slot for", "return tuple(0 for"),
+    "a jump does not wait until the state repeats": (
+        "return (*(cycle - self.slot for cycle in (*units, *free)), *self._rows(self.leaving, self.slot))", "return ()",
+    ),
     "a jump does not move the rows": ("(cycle + cycles for cycle in self.leaving)", "self.leaving"),
     "a jump does not move the sets": ("[cycle + cycles for cycle in self.free_sets]", "list(self.free_sets)"),
     "a jump forgets the waits": ("self.waits = [now + times * (now - then)", "self.waits = [now + 0 * (now - then)"),
-    "like slots forget the waits": ("self.waits = [now + number * (now - then)", "self.waits = [now + 0 * (now - then)"),
+    "like slots forget the waits": (
+        f"{' ' * 20}unit.consumed += later\n{' ' * 16}self.waits = [now + number",
+        f"{' ' * 20}unit.consumed += later\n{' ' * 16}self.waits = [now + 0",
+    ),
+    "like rows forget the waits": (
+        f"\n{' ' * 16}unit.consumed += later\n{' ' * 16}self.waits = [now + number",
+        f"\n{' ' * 16}unit.consumed += later\n{' ' * 16}self.waits = [now + 0",
+    ),
+    "like rows stay where they are": ("(cycle + later for cycle in self.leaving)", "self.leaving"),
+    "like rows need not be alike": ("== self._rows(self.leaving, self.slot):", "is not None:"),
 }  # fmt: skip
 
 

@@ -33,7 +33,12 @@ def up(value: int, unit: int) -> int:
     return math.ceil(value / unit) * unit
 
 
-def run_bytes(elements: list[int], bits: int, burst: int) -> int:
+def bus_width(bits: int, stored: int, elements: int) -> Fraction:
+    """Return the bits of an element on the bus: its share of a compressed tensor."""
+    return Fraction(stored, elements) if stored else Fraction(bits)
+
+
+def run_bytes(elements: list[int], bits: Fraction, burst: int) -> int:
     """Return the bus bytes of elements at these places: runs of neighbours, each in bytes and then in bursts."""
     total, length, before = 0, 0, None
     for place in [*elements, None]:
@@ -70,6 +75,12 @@ def region(rows: list[int], columns: list[int], channels: range, width: int, dep
 def simulate(problem: TileProblem, order: str, height: int, width: int, channels: int, part: int) -> Moved:
     """Go through a layer tile by tile; an operand's buffer is filled only when it does not hold the tile already."""
     sliding, burst = problem.sliding, problem.burst_bytes
+    image_size, results = math.prod(sliding.image) * sliding.channels, math.prod(sliding.output) * problem.channels
+    widths = {
+        "inputs": bus_width(problem.input_bits, problem.input_stored, image_size),
+        "residual": bus_width(problem.residual_bits, problem.residual_stored, results),
+        "outputs": bus_width(problem.output_bits, problem.output_stored, results),
+    }
     per_group_in, per_group_out = sliding.channels // problem.groups, problem.channels // problem.groups
     image = [
         (rows, columns) for rows in pieces(sliding.output[0], height) for columns in pieces(sliding.output[1], width)
@@ -110,7 +121,7 @@ def simulate(problem: TileProblem, order: str, height: int, width: int, channels
         if held.get("inputs") != (tile, reads):
             held["inputs"] = tile, reads
             places = region(rows, columns, reads, sliding.image[1], sliding.channels)
-            moved.inputs += run_bytes(places, problem.input_bits, burst)
+            moved.inputs += run_bytes(places, widths["inputs"], burst)
             loads["inputs"].add((tile, reads))
         most = max(
             len(lines(row, 0, problem)) for row, _ in image
@@ -118,9 +129,9 @@ def simulate(problem: TileProblem, order: str, height: int, width: int, channels
         largest["inputs"] = max(largest["inputs"], math.ceil(most * len(reads) * problem.input_bits / 8))
         if products.stop == problem.products:
             places = region(list(tile[0]), list(tile[1]), filters, sliding.output[1], problem.channels)
-            moved.outputs += run_bytes(places, problem.output_bits, burst)
+            moved.outputs += run_bytes(places, widths["outputs"], burst)
             if problem.residual_bits:
-                moved.residual += run_bytes(places, problem.residual_bits, burst)
+                moved.residual += run_bytes(places, widths["residual"], burst)
                 size = len(tile[0]) * len(tile[1]) * len(filters)
                 largest["residual"] = max(largest["residual"], math.ceil(size * problem.residual_bits / 8))
             bits = problem.wide_bits or problem.output_bits

@@ -58,13 +58,13 @@ def problems(draw: st.DrawFn) -> TileProblem:
     output = tuple((size + 2 * before - reach) // stride + 1 for size in image)
     groups = draw(st.sampled_from([1, 1, 2, 3]))
     channels_in, channels = groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 5))
-    bits = st.integers(2, 16)
+    bits, stored = st.integers(2, 16), st.sampled_from([0, 0, 1, 300])
     return TileProblem(
         Sliding(image, channels_in, output, (kernel, kernel), (stride, stride), (dilation, dilation), (before, before)),  # type: ignore[arg-type]
         kernel * kernel * channels_in // groups, channels, groups, draw(bits), draw(bits), draw(bits),
         draw(st.sampled_from([0, 0, 24])), draw(st.sampled_from([0, 0, 5])), draw(st.sampled_from([0, 0, 1000])),
         32, 40, draw(st.integers(1, 4)), draw(st.integers(0, 12)), draw(st.integers(1, 6)), draw(st.booleans()),
-        draw(st.sampled_from([1, 4, 32])),
+        draw(st.sampled_from([1, 4, 32])), input_stored=draw(stored), residual_stored=draw(stored), output_stored=draw(stored),
     )  # fmt: skip
 
 

@@ -10,8 +10,10 @@ import numpy as np
 from hwsim.dataflow.passes import NOTHING
 from hwsim.graph import Array, Graph, Quantization
 from hwsim.memory.codebook import Codebook, best_codebook
-from hwsim.memory.compression import SCHEMES
+from hwsim.memory.compression import SCHEMES, Scheme
 from hwsim.quant import dequantized
+from hwsim.sim.execute import Progress, in_order
+from hwsim.sim.feed import Feed
 from hwsim.sim.program import Program
 from hwsim.sim.time.document import with_formats
 from hwsim.sim.time.outlier_layers import with_outliers
@@ -138,6 +140,56 @@ def activation_sizes(program: Program, images: Array) -> Sizes:
                 tensors = zip((*node.inputs, *node.outputs), (*inputs, *outputs), strict=True)
                 found += _activations(program.graph, dict(tensors), sizes)
     return Sizes.total(found)
+
+
+def measured_bits(
+    program: Program, feed: Feed, images: int, scheme: Scheme, *, threads: int = 1, progress: Progress | None = None
+) -> dict[str, int]:
+    """Return the bits of each activation in a format, on average of the first images, rounded up; none that does not shrink.
+
+    Parameters
+    ----------
+    program, feed
+        The integer network and its input.
+    images
+        How many; every tensor of every image is compressed by itself, or stored as it is where that is smaller.
+    scheme
+        The format.
+    threads
+        Worker threads; the result does not depend on them.
+    progress
+        Told of finished images.
+    """
+
+    def look(start: int, stop: int) -> dict[str, int]:
+        batch = feed.integers(start, stop)
+        arrays = {program.graph.inputs[0]: batch}
+        found = {}
+        for node, _, outputs in program.steps(batch):
+            arrays |= dict(zip(node.outputs, outputs, strict=True))
+            for name in list(arrays):
+                form = program.graph.tensors[name].quantization
+                values = arrays.pop(name)
+                if form is not None:
+                    found[name] = min(
+                        values.size * form.format.bits, scheme.size_bits(values, form.format, _zero(form))
+                    )
+        return found
+
+    total: dict[str, int] = {}
+    for found in in_order(look, images, 1, threads):
+        for name, bits in found.items():
+            total[name] = total.get(name, 0) + bits
+        if progress is not None:
+            progress(1)
+    mean = {name: -(-bits // images) for name, bits in total.items()}
+    return {name: bits for name, bits in mean.items() if bits < dense_bits(program.graph, name)}
+
+
+def dense_bits(graph: Graph, name: str) -> int:
+    """Return the bits of an activation as it is."""
+    tensor = graph.tensors[name]
+    return tensor.elements * (tensor.quantization.format.bits if tensor.quantization is not None else 32)
 
 
 def _activations(graph: Graph, arrays: Mapping[str, Array], known: dict[str, Sizes]) -> list[Sizes]:

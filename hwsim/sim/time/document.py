@@ -19,7 +19,6 @@ from hwsim.memory.extents import Ints
 from hwsim.memory.pipeline import Timeline
 from hwsim.sim.document_parts import (
     AcceleratorInfo,
-    LayerTimes,
     PortTraffic,
     Segment,
     TilingInfo,
@@ -27,9 +26,10 @@ from hwsim.sim.document_parts import (
 )
 from hwsim.sim.time.direct_layer import stream_memory
 from hwsim.sim.time.energy import energy_infos
+from hwsim.sim.time.layer import LayerTime
 from hwsim.sim.time.network import TimedLayer
 from hwsim.sim.time.outlier_layers import outlier_info
-from hwsim.spec import Accelerator, Dataflow, Format, Role, Workload, operand_format
+from hwsim.spec import ROLES, Accelerator, Dataflow, Format, Role, Workload, operand_format
 from hwsim.spec.stream_memory import beat_bytes
 
 MOST_SEGMENTS = 24
@@ -57,7 +57,7 @@ def layer_times(graph: Graph, timed: TimedLayer, accelerator: Accelerator, index
         "compute_cycles": time.compute_cycles,
         "stall_cycles": time.stall_cycles,
         "cycles": time.cycles,
-        "least_cycles": max(ideal_cycles(work, accelerator), math.ceil(floor / accelerator.dram_bytes_per_cycle)),
+        "least_cycles": _least_cycles(timed, floor, accelerator),
         "utilization": time.utilization,
         "dram_bytes_per_second": time.total_bytes / time.cycles * accelerator.clock_hz if time.cycles else 0.0,
         "peak_bytes_per_cycle": _peak(time.steps),
@@ -70,26 +70,37 @@ def layer_times(graph: Graph, timed: TimedLayer, accelerator: Accelerator, index
     }
 
 
-def total_times(
-    layers: Sequence[LayerTimes], timed: Sequence[TimedLayer], accelerator: Accelerator, frames_per_second: float
-) -> dict[str, Any]:
+def _least_cycles(timed: TimedLayer, floor: int, accelerator: Accelerator) -> int:
+    ideal = ideal_cycles(timed.workload, accelerator)
+    # What a layer of a stack moves may cross the DRAM while another one computes, as prefetched weights do.
+    own = 0 if timed.stack else floor - timed.time.prefetched_bytes
+    return max(ideal, math.ceil(own / accelerator.dram_bytes_per_cycle))
+
+
+def total_times(timed: Sequence[TimedLayer], accelerator: Accelerator, frames_per_second: float) -> dict[str, Any]:
     """Return the fields of `TotalTimes`: the layers added up, and the bandwidth at a frame rate."""
-    macs = sum(layer.macs for layer in layers)
-    moved = {role: sum(getattr(layer.dram_bytes, role) for layer in layers) for role in Traffic.model_fields}
-    ports = {port: sum(getattr(layer.port_bytes, port) for layer in layers) for port in PortTraffic.model_fields}
-    compute = sum(layer.compute_cycles for layer in layers)
-    stalls = sum(layer.stall_cycles for layer in layers)
+    times = [layer.time for layer in timed]
+    macs = sum(layer.workload.macs for layer in timed)
+    moved: dict[str, int] = {role: sum(time.dram_bytes[role] for time in times) for role in ROLES}
+    moved["total"] = sum(moved.values())
+    ports = {port: sum(getattr(time.ports, port) for time in times) for port in PortTraffic.model_fields}
+    floors = [traffic_floor(layer, accelerator)[0] for layer in timed]
+    compute = sum(time.compute_cycles for time in times)
+    stalls = sum(time.stall_cycles for time in times)
     cycles = compute + stalls
-    demand = [layer.dram_bytes.total / layer.cycles for layer in layers if layer.cycles]
+    demand = [time.total_bytes / time.cycles for time in times if time.cycles]
     return {
         "macs": macs,
         "dram_bytes": Traffic(**moved),
         "port_bytes": PortTraffic(**ports),
-        "bound_bytes": sum(layer.bound_bytes for layer in layers),
+        "bound_bytes": sum(floors),
         "compute_cycles": compute,
         "stall_cycles": stalls,
         "cycles": cycles,
-        "least_cycles": sum(layer.least_cycles for layer in layers),
+        "least_cycles": max(
+            sum(_least_cycles(layer, floor, accelerator) for layer, floor in zip(timed, floors, strict=True)),
+            math.ceil(sum(floors) / accelerator.dram_bytes_per_cycle),
+        ),
         "utilization": macs / (cycles * accelerator.multipliers) if cycles else 0.0,
         "energy": energy_infos(timed, accelerator, cycles / accelerator.clock_hz),
         "seconds_per_image": cycles / accelerator.clock_hz,
@@ -136,10 +147,18 @@ def traffic_floor(timed: TimedLayer, accelerator: Accelerator) -> tuple[int, str
     buffers, its accumulators and the array's operands. What is on chip already costs nothing, so with tensors there only
     what has to come is left: every other operand once. Biases and scales come once in any case.
     """
-    work = timed.workload
+    held = on_chip_bytes(accelerator, timed.workload) if timed.workload.weight_bits else 0
+    acc = accelerator.arithmetic.reduction.acc.bits
+    return _floor(timed.workload, timed.kept, held, acc, accelerator.memory.direct)
+
+
+@functools.lru_cache(maxsize=4096)
+def _floor(work: Workload, on_chip: tuple[bool, ...], held_bytes: int, acc_bits: int, direct: bool) -> tuple[int, str]:
+    """Return `traffic_floor` of a layer, once for all machines that can hold as much."""
+    timed = TimedLayer(work, LayerTime({}, 0, 0, 0.0), on_chip, "")
     constants = work.role_bytes("biases") + work.role_bytes("scales")
     # Without buffers outliers come as the port takes them, which may be shorter.
-    constants += 0 if accelerator.memory.direct else work.role_bytes("outliers")
+    constants += 0 if direct else work.role_bytes("outliers")
     read, written = timed.on_chip("activations_in"), timed.on_chip("activations_out")
     output = _bits(work, "activations_out")
     if work.op not in PRODUCTS:
@@ -152,18 +171,23 @@ def traffic_floor(timed: TimedLayer, accelerator: Accelerator) -> tuple[int, str
     inputs = [part for part in zip(work.operands, timed.kept, strict=True) if part[0].role == "activations_in"]
     read = inputs[0][1]
     residual = sum(8 * part.packed_bytes for part, kept in inputs[1:] if not kept)
-    stored = sum(part.stored_bits or 0 for part in work.operands)
+    stored = any(part.stored_bits for part in work.operands)
     if work.weight_bits and not read and not written and not stored and len(inputs) == 1:
-        acc = accelerator.arithmetic.reduction.acc.bits
-        bound = traffic_bound(
-            products, on_chip_bytes(accelerator, work), Widths(work.activation_bits, work.weight_bits, output, acc)
-        )
+        bound = traffic_bound(products, held_bytes, Widths(work.activation_bits, work.weight_bits, output, acc_bits))
         return bound.bytes + constants, bound.term
-    bits = stored or products.weights * work.weight_bits
-    bits += 0 if read else products.activations * work.activation_bits
+    bits = _crossing(work, "weights", products.weights)
+    bits += 0 if read else _crossing(work, "activations_in", products.activations)
     bits += residual
-    bits += 0 if written else products.results * output
+    bits += 0 if written else _crossing(work, "activations_out", products.results)
     return -(-bits // 8) + constants, "compulsory"
+
+
+def _crossing(work: Workload, role: Role, elements: int) -> int:
+    """Return the bits in the DRAM of so many elements of a layer's first operand of a role, 0 where it has none."""
+    part = next((part for part in work.operands if part.role == role), None)
+    if part is None:
+        return 0
+    return elements * part.stored_bits // part.elements if part.stored_bits else elements * part.element_bits
 
 
 def on_chip_bytes(accelerator: Accelerator, work: Workload) -> int:
@@ -227,7 +251,7 @@ def _tiling(timed: TimedLayer) -> TilingInfo | None:
         return None
     return TilingInfo(
         order=time.tiling.order, height=time.tiling.height, width=time.tiling.width, channels=time.tile_channels,
-        products=time.tiling.products, tiles=time.tiles,
+        products=time.tiling.products, tiles=time.tiles, stack=timed.stack,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hwsim.dataflow.array import array_of
 from hwsim.memory.energy import PARTS, Energy, Events, Macs, SramAccesses, energies
 from hwsim.sim.document_parts import EnergyInfo
+from hwsim.sim.time.layer import unhurried
 from hwsim.sim.time.network import TimedLayer
 from hwsim.sim.time.ports import sparse_products
 from hwsim.spec import Accelerator, Dataflow
@@ -17,7 +18,8 @@ COUNTED = "multiply-accumulates, accesses of the buffers, bits over the DRAM int
 
 def energy_infos(layers: Sequence[TimedLayer], accelerator: Accelerator, seconds: float) -> tuple[EnergyInfo, ...]:
     """Return the energy of an image under each table of `hwsim.memory.energy_tables`."""
-    return tuple(_info(energy) for energy in energies(_events(layers, accelerator, seconds)))
+    # Cores are made once for all speeds.
+    return tuple(_info(energy) for energy in energies(_events(layers, unhurried(accelerator), seconds)))
 
 
 def _events(layers: Sequence[TimedLayer], accelerator: Accelerator, seconds: float) -> Events:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,13 +12,13 @@ from hwsim.dataflow.array import ModelCore, about_cycles, array_of, gemm_counter
 from hwsim.dataflow.outliers import gemms_counters
 from hwsim.dataflow.passes import PRODUCTS, pass_cycles
 from hwsim.memory.choice import least_rooms, least_traffic, shortlist
-from hwsim.memory.extents import Ints, burst_bytes_of, packed
+from hwsim.memory.extents import Ints, packed
 from hwsim.memory.pipeline import Timeline, timeline
 from hwsim.memory.steps import Steps, first_channels, steps_of
-from hwsim.memory.tiling import Room, TileProblem, Tiling
+from hwsim.memory.tiling import Room, TileProblem, Tiling, TilingTable
 from hwsim.memory.tiling_table import tiling_table
 from hwsim.sim.time.ports import NO_BYTES, PortBytes, port_bytes, sparse_products, with_pass
-from hwsim.spec import ROLES, Accelerator, Dataflow, Operand, Role, Sliding, Workload
+from hwsim.spec import Accelerator, Dataflow, Operand, Role, Sliding, Workload
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +43,8 @@ class LayerTime:
         How the layer was cut, None where it has no tiles.
     tile_channels, tiles
         Output channels of a tile, and steps of the pipeline.
+    prefetched_bytes
+        Of the weights, those that came while the layer before it computed.
     """
 
     dram_bytes: dict[Role, int]
@@ -55,6 +56,7 @@ class LayerTime:
     tiling: Tiling | None = None
     tile_channels: int = 0
     tiles: int = 0
+    prefetched_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:
@@ -69,12 +71,23 @@ class LayerTime:
 
 @dataclass(frozen=True)
 class TiledLayer:
-    """A layer whose windows slide over an image: products, or pooling."""
+    """A layer whose windows slide over an image: products, or pooling.
+
+    Parameters
+    ----------
+    workload, accelerator
+        What is to be done, and by what.
+    given
+        How it is cut, or None for the best way.
+    """
 
     workload: Workload
     accelerator: Accelerator
+    given: Tiling | None = None
     problem: TileProblem = field(init=False)
     core: ModelCore = field(init=False)
+    known: dict[Room, tuple[Cut, ...]] = field(init=False, default_factory=dict, repr=False, compare=False)
+    """`cuts` by room, as far as they were asked for."""
 
     def __post_init__(self) -> None:
         output = _operand(self.workload, "activations_out")
@@ -87,24 +100,40 @@ class TiledLayer:
 
     def traffic(self, room: Room) -> int | None:
         """Return the DRAM bytes of the best tiling, or None where none finds room."""
-        return least_traffic(tiling_table(self.problem), room)
+        return least_traffic(self.table, room)
 
     def least_rooms(self, room: Room) -> tuple[int, ...]:
         """Return sizes of the buffers that would do."""
-        return least_rooms(tiling_table(self.problem), room)
+        return least_rooms(self.table, room)
 
-    def time(self, room: Room) -> LayerTime:
-        """Return the time of the best tiling that finds room."""
-        found = [self._time(cut) for cut in _cuts(replace(self.workload, name=""), unhurried(self.accelerator), room)]
-        return min(found, key=lambda time: time.cycles)
+    @property
+    def table(self) -> TilingTable:
+        """The tilings that it may have."""
+        return tiling_table(self.problem, self.given)
+
+    def time(self, room: Room, accelerator: Accelerator) -> LayerTime:
+        """Return the time of the best tiling that finds room, on the machine at its speed; its own has none."""
+        lines = [(cut, timeline_of(accelerator, cut.loads, cut.compute, cut.stores)) for cut in self._known(room)]
+        best, line = min(lines, key=lambda pair: pair[1].total)
+        time = layer_time(self.workload, accelerator, best.moved, best.compute_cycles, best.ports, line)
+        return replace(time, tiling=best.tiling, tile_channels=best.tile_channels, tiles=len(best.compute))
+
+    def _known(self, room: Room) -> tuple[Cut, ...]:
+        if room not in self.known:
+            self.known[room] = _cuts(replace(self.workload, name=""), self.accelerator, self.given, room)
+        return self.known[room]
 
     def cuts(self, room: Room) -> tuple[Cut, ...]:
         """Return the tilings that are worth timing; which they are, and what the array does in each, no DRAM decides."""
-        table = tiling_table(self.problem)
+        table = self.table
         about = self._about(table.height * table.width, np.minimum(table.units * self.problem.unit_channels,
                                                                   self.problem.channels))  # fmt: skip
         parts = -(-max(self.problem.products, 1) // np.maximum(table.products, 1))
-        return tuple(self._cut(tiling, room) for tiling in shortlist(table, room, about * (table.tiles // parts)))
+        # What buffers there are decides which tilings they are, and nothing else of them.
+        work, machine = replace(self.workload, name=""), unlimited(self.accelerator)
+        kept = replace(room, shared=None, weights=0, inputs=0, outputs=0)
+        found = shortlist(table, room, about * (table.tiles // parts))
+        return tuple(_cut(work, machine, tiling, kept) for tiling in found)
 
     def _about(self, pixels: Ints, channels: Ints) -> Ints:
         problem = self.problem
@@ -116,16 +145,24 @@ class TiledLayer:
         one = about_cycles(self.accelerator, self.core, pixels, problem.products, np.full_like(pixels, width))
         return one * (channels // width)
 
-    def _cut(self, tiling: Tiling, room: Room) -> Cut:
+    def cut(self, tiling: Tiling, room: Room) -> Cut:
+        """Return a tiling with what happens in it; of the room only what is kept matters."""
         steps = steps_of(self.problem, tiling, room)
-        compute, ports = self._compute(steps, first_channels(self.problem, tiling, len(steps.pixels)))
-        return Cut(tiling, steps, compute, ports)
-
-    def _time(self, cut: Cut) -> LayerTime:
-        tiling, steps, compute, ports = cut.tiling, cut.steps, cut.compute, cut.ports
-        line = _timeline(
-            self.accelerator, steps.weight_bytes + steps.input_bytes + steps.residual_bytes, compute, steps.output_bytes
+        compute, ports = self.compute(steps, first_channels(self.problem, tiling, len(steps.pixels)))
+        loads = steps.weight_bytes + steps.input_bytes + steps.residual_bytes
+        return Cut(
+            tiling,
+            int(steps.channels[0]),
+            loads,
+            compute,
+            steps.output_bytes,
+            int(compute.sum()),
+            ports,
+            self.moved(steps),
         )
+
+    def moved(self, steps: Steps) -> dict[Role, int]:
+        """Return the bytes of the steps by role."""
         first = (steps.weight_bytes > 0) & (steps.due == 0)
         constants = {
             "biases": int(packed(steps.channels[first], self.problem.bias_bits).sum()),
@@ -133,7 +170,7 @@ class TiledLayer:
         }
         loaded = steps.weight_bytes > 0
         sparse = int(self.problem.sparse_bytes(steps.channels, steps.done - steps.due)[loaded].sum())
-        moved: dict[Role, int] = {
+        return {
             "weights": int(steps.weight_bytes.sum()) - sum(constants.values()) - sparse,
             "outliers": sparse,
             "biases": constants["biases"],
@@ -141,16 +178,14 @@ class TiledLayer:
             "activations_in": int(steps.input_bytes.sum() + steps.residual_bytes.sum()),
             "activations_out": int(steps.output_bytes.sum()),
         }
-        time = _layer_time(self.workload, self.accelerator, moved, int(compute.sum()), ports, line)
-        return replace(time, tiling=tiling, tile_channels=int(steps.channels[0]), tiles=len(compute))
 
-    def _compute(self, steps: Steps, first: Ints) -> tuple[Ints, PortBytes]:
+    def compute(self, steps: Steps, first: Ints) -> tuple[Ints, PortBytes]:
         """Return the cycles of each step, whose tile begins with channel `first`, and what crosses the ports."""
         problem = self.problem
         if not problem.products:
             elements = np.maximum(steps.read_pixels, steps.pixels) * steps.channels
             inputs, outputs = (
-                _operand(self.workload, role).packed_bytes for role in ("activations_in", "activations_out")
+                _operand(self.workload, role).expanded_bytes for role in ("activations_in", "activations_out")
             )
             return pass_cycles(elements, self.accelerator.cols), PortBytes(activations=inputs, results=outputs)
         # Without outliers tiles of one size are alike, whatever their channels.
@@ -193,24 +228,43 @@ class TiledLayer:
 
     def _ports(self, total: Counters) -> PortBytes:
         ports = port_bytes(self.accelerator, self.core, total)
-        residual = sum(part.packed_bytes for part in self._residuals)
+        residual = sum(part.expanded_bytes for part in self._residuals)
         return replace(ports, activations=ports.activations + residual)
 
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A tiling of a layer, its steps, and the cycles and ports of the array in them."""
+    """A tiling of a layer: bytes and cycles of its steps, what crosses the array's ports, and what the DRAM's bytes are of."""
 
     tiling: Tiling
-    steps: Steps
+    tile_channels: int
+    loads: Ints
     compute: Ints
+    stores: Ints
+    compute_cycles: int
     ports: PortBytes
+    moved: dict[Role, int]
 
 
 @functools.lru_cache(maxsize=1024)
-def _cuts(workload: Workload, accelerator: Accelerator, room: Room) -> tuple[Cut, ...]:
+def _cuts(workload: Workload, accelerator: Accelerator, given: Tiling | None, room: Room) -> tuple[Cut, ...]:
     """Return `TiledLayer.cuts`, once for layers of one shape and machines that differ in their DRAM's speed or the clock."""
-    return TiledLayer(workload, accelerator).cuts(room)
+    return TiledLayer(workload, accelerator, given).cuts(room)
+
+
+@functools.lru_cache(maxsize=1024)
+def _cut(workload: Workload, accelerator: Accelerator, tiling: Tiling, room: Room) -> Cut:
+    """Return `TiledLayer.cut`, once for machines that differ in their buffers."""
+    return TiledLayer(workload, accelerator).cut(tiling, room)
+
+
+@functools.lru_cache(maxsize=64)
+def unlimited(accelerator: Accelerator) -> Accelerator:
+    """Return a machine whose buffers have no size that matters."""
+    memory = replace(
+        accelerator.memory, sram_bytes=1, weight_sram_bytes=None, activation_sram_bytes=None, result_sram_bytes=None
+    )
+    return replace(accelerator, memory=memory)
 
 
 @functools.lru_cache(maxsize=64)
@@ -230,75 +284,6 @@ def product_shape(workload: Workload) -> tuple[int, int]:
     return channels // groups, groups
 
 
-@dataclass(frozen=True)
-class StreamedLayer:
-    """A pass over whole tensors, in any number of equal pieces.
-
-    Parameters
-    ----------
-    workload, accelerator
-        As above.
-    kept
-        For each operand whether it is on chip.
-    """
-
-    workload: Workload
-    accelerator: Accelerator
-    kept: tuple[bool, ...]
-
-    def _moved(self) -> list[tuple[Role, int]]:
-        burst = self.accelerator.memory.burst_bytes
-        operands = zip(self.workload.operands, self.kept, strict=True)
-        return [(part.role, int(burst_bytes_of(part.packed_bytes, burst))) for part, kept in operands if not kept]
-
-    def traffic(self) -> int:
-        """Return the DRAM bytes: a pass fits into any buffer, as a burst of each tensor is enough."""
-        return sum(size for _, size in self._moved())
-
-    def time(self, room: Room) -> LayerTime:
-        """Return the time of the pass."""
-        moved = self._moved()
-        memory = self.accelerator.memory
-        elements = max((operand.elements for operand in self.workload.operands), default=0)
-        compute = int(pass_cycles(np.array(elements), self.accelerator.cols))
-        loads, stores = (
-            sum(size for role, size in moved if (role == "activations_out") == written) for written in (False, True)
-        )
-        lines = [self._pieces(pieces, loads, compute, stores) for pieces in self._numbers(loads + stores, room)]
-        roles: dict[Role, int] = {role: sum(size for other, size in moved if other == role) for role in ROLES}
-        inputs = sum(part.packed_bytes for part in self.workload.operands if part.role != "activations_out")
-        outputs = self.workload.role_bytes("activations_out")
-        ports = PortBytes(activations=inputs, results=outputs)
-        line = min(lines, key=lambda line: line.total)
-        if memory.direct:
-            line = _streaming(self.accelerator, loads, compute, stores)
-        return _layer_time(self.workload, self.accelerator, roles, compute, ports, line)
-
-    def _numbers(self, moved: int, room: Room) -> Sequence[int]:
-        """Return numbers of pieces worth timing, as few as find room and more; they do not depend on the DRAM's speed."""
-        memory = self.accelerator.memory
-        if not moved:
-            return (1,)
-        usable = room.shared if room.shared is not None else min(room.inputs, room.outputs)
-        usable = max(usable, memory.burst_bytes) // (2 if memory.double_buffered else 1)
-        fewest = -(-moved // max(usable, 1))
-        most = -(-moved // memory.burst_bytes)
-        return sorted({min(number * fewest, most) for number in (1, 4, 16)})
-
-    def _pieces(self, pieces: int, loads: int, compute: int, stores: int) -> Timeline:
-        burst = self.accelerator.memory.burst_bytes
-        bursts = [_shares(size // burst, pieces) * burst for size in (loads, stores)]
-        return _timeline(self.accelerator, bursts[0], _shares(compute, pieces), bursts[1])
-
-
-def _streaming(accelerator: Accelerator, loads: int, compute: int, stores: int) -> Timeline:
-    """Return a pass without buffers: one step, whose transfers and work go side by side after the first byte's latency."""
-    transfer = -(-(loads + stores) // accelerator.dram_bytes_per_cycle)
-    latency = accelerator.memory.dram_latency_cycles if loads + stores else 0
-    columns = (compute, transfer, max(compute, transfer) + latency, loads, stores)
-    return Timeline(*(np.array([int(value)], np.int64) for value in columns))
-
-
 def is_tiled(workload: Workload) -> bool:
     """Whether a layer has windows or products, and so tiles."""
     return workload.op in PRODUCTS or workload.sliding is not None
@@ -310,6 +295,12 @@ def _operand(workload: Workload, role: Role) -> Operand:
 
 def _bits(workload: Workload, role: Role) -> int:
     return next((operand.element_bits for operand in workload.operands if operand.role == role), 0)
+
+
+def _stored(workload: Workload, role: Role, number: int) -> int:
+    """Return the bits in the DRAM of one of the operands of a role, 0 where it is not compressed."""
+    found = [part.stored_bits or 0 for part in workload.operands if part.role == role]
+    return found[number] if number < len(found) else 0
 
 
 def _residual_bits(workload: Workload) -> int:
@@ -328,6 +319,8 @@ def _problem(workload: Workload, accelerator: Accelerator, core: ModelCore) -> T
         width, groups = product_shape(workload)
         channels = width * groups
     transposed = accelerator.dataflow is Dataflow.INPUT_STATIONARY
+    # Tiles of groups are whole groups, on any array.
+    apart = groups > 1
     return TileProblem(
         sliding=sliding,
         products=workload.k if sums else 0,
@@ -341,16 +334,20 @@ def _problem(workload: Workload, accelerator: Accelerator, core: ModelCore) -> T
         stored_bits=_operand(workload, "weights").stored_bits or 0 if sums else 0,
         bias_bits=_bits(workload, "biases"),
         scale_bits=_bits(workload, "scales"),
-        columns=1 if transposed else core.cols,
-        accumulators=0 if transposed else core.tile_pixels,
-        product_step=core.tile_products,
+        columns=1 if transposed or apart else core.cols,
+        accumulators=0 if transposed or apart else core.tile_pixels,
+        product_step=1 if apart else core.tile_products,
         double_buffered=accelerator.memory.double_buffered,
         burst_bytes=accelerator.memory.burst_bytes,
         sparse_bits=8 * workload.role_bytes("outliers"),
+        input_stored=_stored(workload, "activations_in", 0),
+        residual_stored=_stored(workload, "activations_in", 1),
+        output_stored=_stored(workload, "activations_out", 0),
     )
 
 
-def _timeline(accelerator: Accelerator, loads: Ints, compute: Ints, stores: Ints) -> Timeline:
+def timeline_of(accelerator: Accelerator, loads: Ints, compute: Ints, stores: Ints) -> Timeline:
+    """Return the timeline of steps on a machine, see `hwsim.memory.pipeline.timeline`."""
     memory = accelerator.memory
     return timeline(
         loads, compute, stores, bytes_per_cycle=accelerator.dram_bytes_per_cycle, latency=memory.dram_latency_cycles,
@@ -358,9 +355,10 @@ def _timeline(accelerator: Accelerator, loads: Ints, compute: Ints, stores: Ints
     )  # fmt: skip
 
 
-def _layer_time(
+def layer_time(
     workload: Workload, accelerator: Accelerator, moved: dict[Role, int], compute: int, ports: PortBytes, line: Timeline
 ) -> LayerTime:
+    """Return what a timeline makes of a layer."""
     slots = line.total * accelerator.multipliers
     usage = workload.macs / slots if slots else 0.0
     return LayerTime(moved, compute, line.total - compute, usage, ports, line)
@@ -369,9 +367,3 @@ def _layer_time(
 def times(counters: Counters, number: int) -> Counters:
     """Return the counters of so many equal jobs."""
     return Counters(*(getattr(counters, name) * number for name in Counters.__dataclass_fields__))
-
-
-def _shares(whole: int, parts: int) -> Ints:
-    """Cut a number into parts that differ by at most one."""
-    edges = np.arange(parts + 1, dtype=np.int64) * whole // parts
-    return np.diff(edges)

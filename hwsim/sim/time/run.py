@@ -24,13 +24,15 @@ from hwsim.sim.document import (
 )
 from hwsim.sim.network import common_bits
 from hwsim.sim.time.document import accelerator_info, layer_times, total_times, with_formats
+from hwsim.sim.time.given import GivenTiles
 from hwsim.sim.time.network import MODEL, TimedLayer, time_network
-from hwsim.spec import Accelerator, require
+from hwsim.spec import Accelerator, Fusion, require
 
 
 def time_model(
     model: LoadedModel, accelerator: Accelerator, *, weight_bits: int | None = None, activation_bits: int | None = None,
-    compression: Scheme | None = None, frames_per_second: float = 30.0, command: str = "hwsim.sim.time.run.time_model",
+    compression: Scheme | None = None, tiles: GivenTiles | None = None, frames_per_second: float = 30.0,
+    command: str = "hwsim.sim.time.run.time_model",
 ) -> TimeDocument:  # fmt: skip
     """Return the time of a model on a machine.
 
@@ -44,6 +46,8 @@ def time_model(
         As for `hwsim.sim.run.Settings`.
     compression
         How weights are stored, for a model that runs in its own integers.
+    tiles
+        How layers are cut, where that is given; see `hwsim.sim.time.given`.
     frames_per_second
         For the bandwidth.
     command
@@ -52,13 +56,13 @@ def time_model(
     Raises
     ------
     InputError
-        For an operator without a cost, or buffers that are too small.
+        For an operator without a cost, buffers that are too small, or tiles that are none of a layer.
     """
     own = model.graph.quantized and weight_bits is None and activation_bits is None
     require(own or compression is None, "compression", "left out where formats are not the model's own", "given")
     graph = with_formats(model.graph, weight_bits, activation_bits)
     timed = time_network(graph, accelerator, compression)
-    layers = tuple(LayerTimes(**layer_times(graph, layer, accelerator, index)) for index, layer in enumerate(timed))
+    layers = _layers(graph, timed, accelerator)
     machine = accelerator_info(accelerator)
     notes = (
         [f"No RTL of this machine can be made ({machine.not_built}); its cycles are the model's."]
@@ -67,6 +71,22 @@ def time_model(
     )
     if compression is not None:
         notes.append(_compressed(timed, compression))
+    if tiles is not None:
+        as_given = time_network(graph, accelerator, compression, tiles)
+        searched, layers = layers, _layers(graph, as_given, accelerator)
+        changed = [_figures(one) != _figures(other) for one, other in zip(layers, searched, strict=True)]
+        if any(changed):
+            timed = as_given
+            notes.append(
+                f"Tiles are given: layers that differ from what the search finds: {sum(changed)}; {_beside(layers, searched)} as "
+                "the search has it."
+            )
+        else:
+            layers = searched
+    if accelerator.memory.fusion is Fusion.DEPTH_FIRST:
+        notes.append(_depth_first(layers, graph, accelerator, compression))
+    if accelerator.memory.prefetch_weights:
+        notes.append(_prefetched(timed, graph, accelerator, compression, tiles))
     return TimeDocument(
         schema_version=SCHEMA_VERSION,
         model=model_info(model, graph, "model" if own else "hwsim"),
@@ -79,7 +99,7 @@ def time_model(
         accelerator=machine,
         time_model=MODEL,
         layers=layers,
-        total=TotalTimes(**total_times(layers, timed, accelerator, frames_per_second)),
+        total=TotalTimes(**total_times(timed, accelerator, frames_per_second)),
         notes=tuple(notes),
         provenance=Provenance(
             command=command,
@@ -90,6 +110,63 @@ def time_model(
                 "python": platform.python_version(),
             },
         ),
+    )
+
+
+def total_time(
+    graph: Graph, accelerator: Accelerator, *, weight_bits: int | None = None, activation_bits: int | None = None,
+    frames_per_second: float = 30.0,
+) -> TotalTimes:  # fmt: skip
+    """Return what the document of `time_model` has under ``total``, without the rest of it: for many machines.
+
+    Raises
+    ------
+    InputError
+        For an operator without a cost, or buffers that are too small.
+    """
+    timed = time_network(with_formats(graph, weight_bits, activation_bits), accelerator)
+    return TotalTimes(**total_times(timed, accelerator, frames_per_second))
+
+
+def _layers(graph: Graph, timed: Sequence[TimedLayer], accelerator: Accelerator) -> tuple[LayerTimes, ...]:
+    return tuple(LayerTimes(**layer_times(graph, layer, accelerator, index)) for index, layer in enumerate(timed))
+
+
+def _figures(layer: LayerTimes) -> dict[str, object]:
+    """Return all that a document says of a layer but the reason of its placement."""
+    return layer.model_dump(exclude={"placement"})
+
+
+def _beside(layers: Sequence[LayerTimes], others: Sequence[LayerTimes]) -> str:
+    """Say what two ways to execute a network come to."""
+    here, there = (
+        f"{sum(layer.dram_bytes.total for layer in part)} DRAM bytes in {sum(layer.cycles for layer in part)} cycles"
+        for part in (layers, others)
+    )
+    return f"the network moves {here}, and {there}"
+
+
+def _depth_first(
+    layers: Sequence[LayerTimes], graph: Graph, accelerator: Accelerator, compression: Scheme | None
+) -> str:
+    """Say what executing layers together changes."""
+    plain = replace(accelerator, memory=replace(accelerator.memory, fusion=Fusion.NONE))
+    apart = _layers(graph, time_network(graph, plain, compression), plain)
+    stacks = {layer.tiling.stack for layer in layers if layer.tiling is not None and layer.tiling.stack}
+    return f"Layers executed depth first: {sum(map(len, stacks))}, in {len(stacks)} stacks; {_beside(layers, apart)} one by one."
+
+
+def _prefetched(
+    timed: Sequence[TimedLayer], graph: Graph, accelerator: Accelerator, compression: Scheme | None, tiles: GivenTiles | None
+) -> str:  # fmt: skip
+    """Say what loading weights early changes."""
+    plain = replace(accelerator, memory=replace(accelerator.memory, prefetch_weights=False))
+    before, after = (
+        sum(layer.time.cycles for layer in part) for part in (time_network(graph, plain, compression, tiles), timed)
+    )
+    early = sum(layer.time.prefetched_bytes for layer in timed)
+    return (
+        f"Weights that come while the layer before theirs computes: {early} bytes; {after} cycles instead of {before}."
     )
 
 

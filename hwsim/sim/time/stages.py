@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from hwsim.dataflow.passes import NOTHING, PRODUCTS, check_known
 from hwsim.graph import Graph, Tensor
@@ -36,8 +37,9 @@ class TimedNode:
 
 
 def timed_nodes(
-    graph: Graph, arithmetic: Arithmetic, fused: Collection[str] = (), compression: Scheme | None = None
-) -> tuple[list[TimedNode], dict[str, int]]:
+    graph: Graph, arithmetic: Arithmetic, fused: Collection[str] = (), compression: Scheme | None = None,
+    stored: Mapping[str, int] = MappingProxyType({}),
+) -> tuple[list[TimedNode], dict[str, int]]:  # fmt: skip
     """Return the layers, and the bytes on chip of the tensors between them.
 
     Parameters
@@ -48,6 +50,8 @@ def timed_nodes(
         Operators that the array's result port applies, see `hwsim.spec.Datapath`.
     compression
         How weights are stored; where that is no smaller, they are as they are. It alone looks at values.
+    stored
+        Bits of activations in the DRAM, by name, where they are compressed.
     """
     aliases: dict[str, str] = {}
     nodes: list[TimedNode] = []
@@ -68,9 +72,13 @@ def timed_nodes(
         writes = tuple(node.outputs)
         waiting = {"activations_in": iter(reads), "activations_out": iter(writes)}
         tensors = tuple(next(waiting[part.role]) if part.role in waiting else None for part in workload.operands)
+        operands = list(zip(tensors, workload.operands, strict=True))
+        sizes |= {name: part.expanded_bytes for name, part in operands if name in writes}
+        if stored:
+            moved = ((part, stored.get(name) if name is not None else None) for name, part in operands)
+            own = tuple(part if bits is None else replace(part, stored_bits=bits) for part, bits in moved)
+            workload = replace(workload, operands=own)
         nodes.append(TimedNode(workload, Stage(reads, writes), tensors))
-        operands = zip(tensors, workload.operands, strict=True)
-        sizes |= {name: part.packed_bytes for name, part in operands if name in writes}
     outputs = fixed_tensors(graph)
     for index in range(len(nodes)):
         _fuse(nodes, index, fused, outputs)
