@@ -1,6 +1,6 @@
 """Choosing integers: ranges, schemes, calibration, quantization after training; `RANGES` and `SCHEMES` are open lists."""
 
-from hwsim.quant.calibrate import calibrate
+from hwsim.quant.calibrate import Calibration, calibrate
 from hwsim.quant.float_network import dequantized, evaluate, pixel_offset
 from hwsim.quant.post_training import quantize
 from hwsim.quant.ranges import RANGES, RangeMethod, range_method
@@ -9,6 +9,7 @@ from hwsim.quant.schemes import SCHEMES, Mode, Scheme, parse_scheme
 __all__ = [
     "RANGES",
     "SCHEMES",
+    "Calibration",
     "Mode",
     "RangeMethod",
     "Scheme",

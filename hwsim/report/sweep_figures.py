@@ -302,10 +302,8 @@ def _draw_split(results: SweepResults) -> Figure | None:
     table = energy_table(results)
     traffic = [("weights", ("weights", "biases", "scales")), ("activations in", ("activations_in",)),
                ("activations out", ("activations_out",))]  # fmt: skip
-    known = [name for name in rows[0] if re.fullmatch(r"dram_.*_bytes", name)]
-    named = {f"dram_{part}_bytes" for _, parts in traffic for part in parts}
-    rest = tuple(name[len("dram_") : -len("_bytes")] for name in known if name not in named)
-    traffic += [("other", rest)] if rest else []
+    if any(row.get("dram_outliers_bytes") for row in rows):
+        traffic.append(("outliers", ("outliers",)))
     panels = [
         (
             "DRAM bytes per image",

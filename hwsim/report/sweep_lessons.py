@@ -9,6 +9,9 @@ from hwsim.report.sweep_results import ACCURACY, Row, SweepResults
 from hwsim.report.sweep_words import configuration_text, limit_text, metric_name, value_text
 from hwsim.report.text import grouped, percent, plural, points
 
+WEIGHTS = ("weights", "outliers", "biases", "scales")
+"""Operands that come with a layer's weights."""
+
 
 def lessons(results: SweepResults) -> list[str]:
     """Return the sentences, the most important first."""
@@ -95,10 +98,7 @@ def _traffic(results: SweepResults) -> list[str]:
     rows = [row for rows in results.fronts.values() for row in rows if row["dram_bytes"]]
     if not rows:
         return []
-    shares = [
-        (row["dram_weights_bytes"] + row["dram_biases_bytes"] + row["dram_scales_bytes"]) / row["dram_bytes"]
-        for row in rows
-    ]
+    shares = [sum(row.get(f"dram_{part}_bytes") or 0 for part in WEIGHTS) / row["dram_bytes"] for row in rows]
     over = [row["dram_bytes"] / row["bound_bytes"] for row in rows if row["bound_bytes"]]
     waiting = [row["stall_cycles"] / row["cycles"] for row in rows if row["cycles"]]
     weights, stalls = percent(median(shares)), percent(median(waiting))

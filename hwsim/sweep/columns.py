@@ -7,7 +7,7 @@ import functools
 from typing import Any
 
 from hwsim.spec import Register
-from hwsim.sweep.metrics import REGISTERS, TIME_METRICS, VALUE_METRICS
+from hwsim.sweep.metrics import COST_METRICS, REGISTERS, TIME_METRICS, VALUE_METRICS
 from hwsim.sweep.parameters import MACHINE, QUANTIZATION
 
 Record = dict[str, Any]
@@ -33,6 +33,7 @@ def table_types(table: str) -> dict[str, type]:
         return {"key": str, **TIME_METRICS, "error": str}
     return {
         "key": str, "status": str, "reason": str, "model": str, "data": str, "images": int, **_parameter_types(),
-        "frames_per_second": float, **VALUE_METRICS, **TIME_METRICS, "model_sha256": str, "data_sha256": str,
-        "model_path": str, "input_mean": str, "input_std": str, "stages": str, "hwsim_version": str, "schema_version": int,
+        "frames_per_second": float, **VALUE_METRICS, **TIME_METRICS, **COST_METRICS, "extrapolated": str,
+        "model_sha256": str, "data_sha256": str, "model_path": str, "input_mean": str, "input_std": str, "stages": str,
+        "hwsim_version": str, "schema_version": int,
     }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hwsim.sweep.columns import OVERFLOWS, Record
 from hwsim.sweep.jobs import Job, TimesJob, ValuesJob, chunks, time_point
@@ -13,6 +13,7 @@ from hwsim.sweep.parameters import settings_of
 from hwsim.sweep.points import Configuration, digest
 from hwsim.sweep.pool import Pool
 from hwsim.sweep.rows import CRASHED, DIED, FAILED, OK, STOPPED, Counted, row_of, unite
+from hwsim.sweep.sharing import in_order
 from hwsim.sweep.store import Store
 
 TIMES_PER_JOB = 24
@@ -115,8 +116,8 @@ class Engine:
         return [self._rows[c.key] for c in configurations]
 
     def times_of(self, configuration: Configuration) -> Record:
-        """Return the record of `TIME_METRICS` of a configuration that was timed."""
-        return self._times[configuration.time_key]
+        """Return what is known of a configuration that was timed before it is executed: `TIME_METRICS` and `COST_METRICS`."""
+        return self._times[configuration.time_key] | configuration.cost
 
     def keep(self, rows: Sequence[Record]) -> None:
         """Store rows that were finished elsewhere, where they are not stored yet."""
@@ -160,7 +161,7 @@ class Engine:
                         c.values_key, c.source, c.quantization, c.values_machine, *span
                     )
         self._meter.expect(images=sum(job.images for job in jobs.values()))
-        for done, records in self._outcomes(list(jobs.values())):
+        for done, records in self._outcomes(_together(jobs.values())):
             assert isinstance(done, ValuesJob)
             known = self._values[done.key]
             for record in records or []:
@@ -234,6 +235,22 @@ def _ranges(configuration: Configuration, stage: int = -1) -> list[tuple[int, in
     # Models of fewer images have fewer stages, and stay at their last.
     end = ends[min(stage, len(ends) - 1)]
     return [span for span in chunks(ends, configuration.images, IMAGES_PER_JOB) if span[1] <= end]
+
+
+def _together(jobs: Iterable[ValuesJob]) -> list[ValuesJob]:
+    """Return jobs with those beside each other that differ in their arithmetic only, told of each other."""
+    groups: dict[tuple[str, int, int], list[ValuesJob]] = {}
+    for job in jobs:
+        groups.setdefault((job.affinity, job.start, job.stop), []).append(job)
+    found = []
+    for group in groups.values():
+        # Outliers enter a sum where their tile ends, which is more than a reduction says.
+        apart = len(group) == 1 or dict(group[0].quantization)["outliers"] is not None
+        machines = () if apart else in_order(job.machine for job in group)
+        places = {machine: place for place, machine in enumerate(machines)}
+        ordered = sorted(group, key=lambda job: places.get(job.machine, 0))
+        found += [replace(job, group=machines) for job in ordered]
+    return found
 
 
 def _times_jobs(configurations: Sequence[Configuration]) -> list[TimesJob]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -17,25 +17,29 @@ from threadpoolctl import threadpool_limits
 from hwsim.data import Dataset, open_dataset
 from hwsim.data.slice import DatasetSlice
 from hwsim.load import LoadedModel, load_model
-from hwsim.sim.document import TimeDocument
-from hwsim.sim.execute import execute
+from hwsim.sim.document import TotalTimes
 from hwsim.sim.feed import Feed
-from hwsim.sim.network import Network
+from hwsim.sim.narrow.runs import Runs
+from hwsim.sim.network import Calibrations, Network
 from hwsim.sim.program import Program
 from hwsim.sim.run import network_of, program_of
 from hwsim.sim.time.outlier_layers import check_outliers
-from hwsim.sim.time.run import time_model
+from hwsim.sim.time.run import total_time
 from hwsim.spec import Accelerator, InputError, require
 from hwsim.sweep.columns import OVERFLOWS, Record
-from hwsim.sweep.metrics import REGISTERS, time_metrics
+from hwsim.sweep.metrics import time_metrics
 from hwsim.sweep.parameters import FORMATS, Setting
 from hwsim.sweep.points import Configuration, ModelSource, digest
 from hwsim.sweep.quantization import network_machine, settings_of_run
+from hwsim.sweep.sharing import count, runs_from
 
 
 @dataclass(frozen=True)
 class ValuesJob:
-    """Images ``start..stop-1`` of a quantized network in one arithmetic."""
+    """Images ``start..stop-1`` of a quantized network in one arithmetic.
+
+    `group` has the machines of all jobs of that network and these images, if there are several; see `hwsim.sweep.sharing`.
+    """
 
     key: str
     source: ModelSource
@@ -43,6 +47,7 @@ class ValuesJob:
     machine: Accelerator
     start: int
     stop: int
+    group: tuple[Accelerator, ...] = ()
 
     table = "values"
 
@@ -54,8 +59,17 @@ class ValuesJob:
     @property
     def affinity(self) -> str:
         """What a process has to prepare first: jobs that share it had better share a process."""
-        machine = network_machine(self.machine, dict(self.quantization))
-        return digest(self.source.sha256, self.source.data_sha256, self.quantization, str(machine))
+        return digest(self.source.sha256, self.source.data_sha256, self.quantization, str(self.network_machine))
+
+    @property
+    def network_machine(self) -> Accelerator:
+        """The machine as quantization sees it."""
+        return network_machine(self.machine, dict(self.quantization))
+
+    @property
+    def batch(self) -> str:
+        """What it shares more with jobs of the same affinity by: its images."""
+        return str(self.start)
 
     @property
     def images(self) -> int:
@@ -79,11 +93,14 @@ class ValuesJob:
 
     def _counts(self) -> Record:
         network, program = _program(self.source, self.quantization, self.machine)
-        dataset = DatasetSlice(_dataset(self.source), self.start, self.stop)
-        feed = Feed(network.integer, dataset, _model(self.source).graph.input.quantization)
-        execution = execute(program, feed, self.images, threads=1)
-        counts = [sum(int(m.counts[i].sum()) for m in execution.monitors.values()) for i in range(len(REGISTERS))]
-        return {"correct": execution.correct, **dict(zip(OVERFLOWS, counts, strict=True))}
+        feed = _feed(self.source, network, self.start, self.stop)
+        found = count(
+            program, feed, self.images, self.machine, self.group,
+            lambda: _runs(
+                self.source, self.quantization, self.network_machine, self.group[0], self.start, self.stop
+            ),
+        )  # fmt: skip
+        return {"correct": found.correct, **dict(zip(OVERFLOWS, found.events, strict=True))}
 
     def _nothing(self) -> Record:
         return dict.fromkeys(("correct", *OVERFLOWS))
@@ -120,6 +137,11 @@ class TimesJob:
         return self.source.sha256
 
     @property
+    def batch(self) -> str:
+        """Nothing more: neighbours in line share most."""
+        return ""
+
+    @property
     def images(self) -> int:
         """Images that it runs: none."""
         return 0
@@ -135,22 +157,21 @@ class TimesJob:
 
     def _row(self, point: TimePoint) -> Record:
         try:
-            document = self._document(point)
-            return {"key": point.key, **time_metrics(document, point.machine.memory.total_bytes), "error": None}
+            return {"key": point.key, **time_metrics(self._total(point), point.machine), "error": None}
         except Exception as error:  # noqa: BLE001 - as above
             return {"key": point.key, "error": reason_of(error)}
 
-    def _document(self, point: TimePoint) -> TimeDocument:
-        model, rate = _model(self.source), self.frames_per_second
+    def _total(self, point: TimePoint) -> TotalTimes:
+        rate = self.frames_per_second
         if point.prepared_for is not None:
             require(
                 self.source.data is not None, "data", "given with a scheme or outliers, which calibrate", "left out"
             )
             network = _network(self.source, point.quantization, point.prepared_for)
             check_outliers(network.integer, point.machine)
-            return time_model(replace(model, graph=network.integer), point.machine, frames_per_second=rate)
+            return total_time(network.integer, point.machine, frames_per_second=rate)
         formats: dict[str, Any] = {name: dict(point.quantization)[name] for name in FORMATS}
-        return time_model(model, point.machine, frames_per_second=rate, **formats)
+        return total_time(_model(self.source).graph, point.machine, frames_per_second=rate, **formats)
 
 
 Job = ValuesJob | TimesJob
@@ -186,7 +207,13 @@ def _dataset(source: ModelSource) -> Dataset:
 def _network(source: ModelSource, quantization: tuple[tuple[str, Setting], ...], machine: Accelerator) -> Network:
     """Return the integer network, which all machines share that `network_machine` makes equal."""
     settings = settings_of_run(dict(quantization), machine, source.mean, source.std)
-    return network_of(_model(source), _dataset(source), settings)
+    return network_of(_model(source), _dataset(source), settings, _calibrations(source))
+
+
+@functools.lru_cache(maxsize=4)
+def _calibrations(_source: ModelSource) -> Calibrations:
+    """Return what the process has calibrated of a float network: all its quantizations share it."""
+    return {}
 
 
 @functools.lru_cache(maxsize=2)
@@ -196,6 +223,21 @@ def _program(
     options = dict(quantization)
     network = _network(source, quantization, network_machine(machine, options))
     return network, program_of(network, settings_of_run(options, machine, source.mean, source.std))
+
+
+@functools.lru_cache(maxsize=1)
+def _runs(
+    source: ModelSource, quantization: tuple[tuple[str, Setting], ...], machine: Accelerator, first: Accelerator, start: int,
+    stop: int,
+) -> Runs:  # fmt: skip
+    """Return the runs of a network on some images; only the latest, as they keep activations."""
+    network = _network(source, quantization, machine)
+    return runs_from(network.integer, first, _feed(source, network, start, stop), stop - start)
+
+
+def _feed(source: ModelSource, network: Network, start: int, stop: int) -> Feed:
+    dataset = DatasetSlice(_dataset(source), start, stop)
+    return Feed(network.integer, dataset, _model(source).graph.input.quantization)
 
 
 def chunks(stages: Sequence[int], images: int, size: int) -> list[tuple[int, int]]:

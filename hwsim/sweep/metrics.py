@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hwsim.memory.energy_tables import TABLES
-from hwsim.sim.document import EnergyInfo, PortTraffic, TimeDocument, Traffic
+from hwsim.sim.document import EnergyInfo, PortTraffic, TotalTimes, Traffic
+from hwsim.spec import Accelerator
 
 Value = int | float | None
 
@@ -43,12 +44,14 @@ TIME_METRICS: dict[str, type] = {
 }  # fmt: skip
 """Of the time engine, for one image. Bytes per second: ``dram_`` while it runs, ``bandwidth_`` at the frame rate."""
 
-METRICS = {**VALUE_METRICS, **TIME_METRICS}
+COST_METRICS: dict[str, type] = {"luts": int, "dsps": int}
+"""Of the core on an FPGA, see `hwsim.sweep.fpga_cost`."""
+
+METRICS = {**VALUE_METRICS, **TIME_METRICS, **COST_METRICS}
 
 
-def time_metrics(document: TimeDocument, on_chip_bytes: int) -> dict[str, Value]:
-    """Return the columns of `TIME_METRICS` from the document of `hwsim time`; energies are in the unit of their table."""
-    total = document.total
+def time_metrics(total: TotalTimes, accelerator: Accelerator) -> dict[str, Value]:
+    """Return the columns of `TIME_METRICS` from the totals of `hwsim time`; energies are in the unit of their table."""
     seconds = total.seconds_per_image
     found: dict[str, Any] = {
         "macs": total.macs,
@@ -59,8 +62,8 @@ def time_metrics(document: TimeDocument, on_chip_bytes: int) -> dict[str, Value]
         "seconds": seconds,
         "operations_per_second": 2 * total.macs / seconds if seconds else None,
         "dram_bytes_per_second": total.dram_bytes.total / seconds if seconds else None,
-        "multipliers": document.accelerator.multipliers,
-        "on_chip_bytes": on_chip_bytes,
+        "multipliers": accelerator.multipliers,
+        "on_chip_bytes": accelerator.memory.total_bytes,
         **_energies(total.energy),
     }
     for name in TIME_METRICS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hwsim.spec import PRESETS, Accelerator, Arithmetic, Overflow, Profile, Register, require
+from hwsim.sweep.fpga_cost import fpga_cost
 from hwsim.sweep.parameters import (
     ANEW,
     FORMATS,
@@ -34,7 +36,10 @@ Choose = Callable[[str, Domain], Scalar]
 MOST_TRIES = 100
 """Draws per point that is wanted: a space of few points runs out of new ones."""
 
-ROW_VERSION = 1
+DEFAULT_BITS = 8
+"""Of weights and activations where hwsim quantizes and nothing else is said."""
+
+ROW_VERSION = 2
 """Of the columns and their meaning; part of every key, so that rows of another version are never taken for these."""
 
 
@@ -54,6 +59,8 @@ class ModelSource:
         What a folder of images is brought to, and how many samples the set has.
     mean, std
         Input scaling, where the model does not say.
+    weight_bits, activation_bits
+        Of all its layers, None where they differ or are not integers.
     """
 
     name: str
@@ -69,6 +76,8 @@ class ModelSource:
     samples: int = 0
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    weight_bits: int | None = None
+    activation_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,17 +107,17 @@ class Configuration:
     frames_per_second: float
     stages: tuple[int, ...] = ()
 
-    @property
+    @functools.cached_property
     def options(self) -> dict[str, Setting]:
         """The quantization by name."""
         return dict(self.quantization)
 
-    @property
+    @functools.cached_property
     def settings(self) -> dict[str, Setting]:
         """All effective parameters of the row."""
         return {**self.options, **settings_of(self.machine)}
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """Hash of all that the row depends on."""
         source = self.source
@@ -117,7 +126,7 @@ class Configuration:
             self.images, self.frames_per_second, self.stages,
         )  # fmt: skip
 
-    @property
+    @functools.cached_property
     def values_key(self) -> str:
         """Hash of what the values engine depends on, the number of images apart."""
         source = self.source
@@ -140,7 +149,17 @@ class Configuration:
         """Whether the network has to be quantized before it can be timed."""
         return any(self.options[name] is not None for name in PREPARED)
 
-    @property
+    @functools.cached_property
+    def cost(self) -> dict[str, int | str | None]:
+        """What the machine's core takes of an FPGA, by column."""
+        own = self.source if all(self.options[name] is None for name in ANEW) else None
+        bits = (
+            self.options[name] or (getattr(own, name) if own is not None and own.quantized else DEFAULT_BITS)
+            for name in FORMATS
+        )
+        return vars(fpga_cost(self.machine, *bits))
+
+    @functools.cached_property
     def time_machine(self) -> Accelerator:
         """The machine as the time engine sees it: what a register does with an overflow takes no time."""
         arithmetic = self.machine.arithmetic
@@ -152,7 +171,7 @@ class Configuration:
         }
         return replace(self.machine, name="", arithmetic=Arithmetic(replace(reduction, **wrapping), arithmetic.profile))
 
-    @property
+    @functools.cached_property
     def time_key(self) -> str:
         """Hash of what the time engine depends on."""
         formats: object = [self.options.get(name) for name in FORMATS]

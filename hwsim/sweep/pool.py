@@ -92,10 +92,10 @@ class _Worker:
         self.process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
         theirs.close()
         self.job: Job | None = None
-        self.affinity = ""
+        self.affinity = self.batch = ""
 
     def start(self, job: Job) -> None:
-        self.job, self.affinity = job, job.affinity
+        self.job, self.affinity, self.batch = job, job.affinity, job.batch
         with suppress(OSError):  # it is dead already: its connection will say so
             self.connection.send_bytes(pickle.dumps(job))
 
@@ -128,7 +128,7 @@ class LocalProcesses:
             while len(self._workers) < min(self._most, waiting.jobs + len(self._busy())):
                 self._workers.append(_Worker(self._folder))
             for worker in self._workers:
-                if worker.job is None and (job := waiting.next_for(worker.affinity, self._busy())) is not None:
+                if worker.job is None and (job := waiting.next_for(worker, self._busy())) is not None:
                     worker.start(job)
             busy = {worker.connection: worker for worker in self._workers if worker.job is not None}
             if not busy:
@@ -158,8 +158,8 @@ class LocalProcesses:
         for worker in self._workers:
             worker.end()
 
-    def _busy(self) -> set[str]:
-        return {worker.affinity for worker in self._workers if worker.job is not None}
+    def _busy(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.job is not None]
 
     def _remove(self, worker: _Worker) -> None:
         worker.end()
@@ -167,7 +167,10 @@ class LocalProcesses:
 
 
 class _Waiting:
-    """Jobs in line; a process gets one whose network it has ready, else one of a network that no other is at."""
+    """Jobs in line; a process gets one whose network it has ready, else one of a network that no other is at.
+
+    Of a network it gets one of the images that it was at, else of images that no other is at.
+    """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._lines: dict[str, deque[Job]] = {}
@@ -178,13 +181,20 @@ class _Waiting:
     def jobs(self) -> int:
         return sum(map(len, self._lines.values()))
 
-    def next_for(self, affinity: str, busy: set[str]) -> Job | None:
+    def next_for(self, worker: _Worker, busy: Sequence[_Worker]) -> Job | None:
         if not self._lines:
             return None
-        free = (name for name in self._lines if name not in busy)
-        name = affinity if affinity in self._lines else next(free, next(iter(self._lines)))
-        job = self._lines[name].popleft()
-        if not self._lines[name]:
+        taken = {other.affinity for other in busy}
+        free = (name for name in self._lines if name not in taken)
+        name = worker.affinity if worker.affinity in self._lines else next(free, next(iter(self._lines)))
+        line = self._lines[name]
+        at = {other.batch for other in busy if other.affinity == name}
+        own = (i for i, job in enumerate(line) if name == worker.affinity and job.batch == worker.batch)
+        others = (i for i, job in enumerate(line) if job.batch not in at)
+        place = next(own, next(others, 0))
+        job = line[place]
+        del line[place]
+        if not line:
             del self._lines[name]
         return job
 

@@ -6,7 +6,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from hwsim.spec import Accelerator, Arithmetic, Datapath, Memory, Reduction
+from hwsim.sweep.columns import Record, table_types
 from hwsim.sweep.parameters import FORMATS, MACHINE, PREPARED, QUANTIZATION
 
 _TABLES: dict[type, str] = {Accelerator: "", Arithmetic: "", Reduction: "reduction", Memory: "memory", Datapath: "core"}
@@ -15,8 +18,20 @@ OPTIONS = {name: f"--{name.replace('_', '-')}" for name in QUANTIZATION}
 """Options of the command line by column."""
 
 
-def machine_toml(row: Mapping[str, Any]) -> str:
+Row = Mapping[str, Any]
+"""A row of the results: a record of the store, or one of a DataFrame, as pandas gives it."""
+
+
+def plain(row: Row) -> Record:
+    """Return a row as the store has it, whatever a DataFrame made of it: Python's own numbers, None where there is none."""
+    return {
+        name: None if pd.isna(value := row.get(name)) else kind(value) for name, kind in table_types("rows").items()
+    }
+
+
+def machine_toml(row: Row) -> str:
     """Return the machine of a row as an accelerator file, see ``docs/accelerators.md``."""
+    row = plain(row)
     tables: dict[str, list[str]] = {"": ["schema_version = 1", f'name = "sweep-{row["key"][:12]}"']}
     for name, field in MACHINE.items():
         value = row.get(name)
@@ -28,7 +43,7 @@ def machine_toml(row: Mapping[str, Any]) -> str:
     ) + "\n"  # fmt: skip
 
 
-def commands(row: Mapping[str, Any], machine: str) -> tuple[str, ...]:
+def commands(row: Row, machine: str) -> tuple[str, ...]:
     """Return what gives a row's figures again.
 
     Parameters
@@ -38,6 +53,7 @@ def commands(row: Mapping[str, Any], machine: str) -> tuple[str, ...]:
     machine
         Path of its machine file.
     """
+    row = plain(row)
     # The name of a variable is to be filled in by the shell, so only what it would misread is quoted.
     path = str(row["model_path"])
     model = f'"{path}"' if path.startswith("$") and not set(path) & set('"`\\') else shlex.quote(path)
@@ -59,7 +75,7 @@ def commands(row: Mapping[str, Any], machine: str) -> tuple[str, ...]:
     return (*found, " ".join(["hwsim time", *common, *formats, *rate]))
 
 
-def _options(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+def _options(row: Record, names: Sequence[str]) -> list[str]:
     found = []
     for name in names:
         value = row[name]

@@ -47,7 +47,7 @@ def row_of(
     status, reason
         One of `STATUSES`, and why where it is not ``ok``.
     times
-        A record of the table ``times``.
+        A record of the table ``times``; empty for what is no machine at all.
     counted
         What the values engine found; None where it was not asked, or has failed.
     """
@@ -55,7 +55,7 @@ def row_of(
     row: Record = {
         "key": configuration.key, "status": status, "reason": reason, "model": source.name, "data": source.data,
         "images": configuration.images, **configuration.settings, "frames_per_second": configuration.frames_per_second,
-        **{name: times.get(name) for name in TIME_METRICS},
+        **{name: times.get(name) for name in TIME_METRICS}, **(configuration.cost if times else {}),
         "model_sha256": source.sha256, "data_sha256": source.data_sha256, "model_path": source.text,
         "input_mean": _numbers(source.mean), "input_std": _numbers(source.std),
         "stages": ",".join(map(str, configuration.stages)) or None,

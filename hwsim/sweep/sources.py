@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hwsim.data import open_dataset
 from hwsim.load import load_model
 from hwsim.sim.accelerator_file import load_accelerator
 from hwsim.sim.feed import require_match
+from hwsim.sim.network import common_bits
 from hwsim.spec import Accelerator, InputError
 from hwsim.sweep.points import ModelSource
 from hwsim.sweep.space import ModelTable, Space, model_name
@@ -39,6 +41,7 @@ def _source(space: Space, entry: ModelTable) -> ModelSource:
     found = ModelSource(
         model_name(entry), entry.model, path, loaded.sha256, graph.quantized, graph.profile,
         mean=entry.input_mean, std=entry.input_std,
+        weight_bits=common_bits(graph, weights=True), activation_bits=common_bits(graph, weights=False),
     )  # fmt: skip
     if entry.data is None:
         return found
@@ -51,7 +54,6 @@ def _source(space: Space, entry: ModelTable) -> ModelSource:
     except InputError as error:
         raise InputError(f"models: {found.name}: {error}") from None
     located = str(Path(where).absolute()) if "/" in where else where
-    return ModelSource(
-        found.name, found.text, path, found.sha256, found.quantized, found.profile, entry.data, located, dataset.digest(),
-        size, len(dataset), entry.input_mean, entry.input_std,
-    )  # fmt: skip
+    return replace(
+        found, data=entry.data, data_path=located, data_sha256=dataset.digest(), image_size=size, samples=len(dataset)
+    )

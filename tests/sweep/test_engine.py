@@ -20,6 +20,7 @@ from hwsim.spec import InputError
 from hwsim.sweep import sweep
 from hwsim.sweep.api import read_space, sweep_rows
 from hwsim.sweep.jobs import Job, TimesJob, ValuesJob
+from hwsim.sweep.metrics import OPERANDS
 from hwsim.sweep.parameters import MACHINE, machine_of, settings_of
 from hwsim.sweep.pool import InProcess, Outcome
 
@@ -82,6 +83,9 @@ def test_options_of_quantization_are_those_of_a_run(tmp_path: Path) -> None:
         assert (row["status"], row["correct"]) == ("ok", document.accuracy.correct)
         assert row["overflow_events"] == document.total.overflow_events
         assert (row["cycles"], row["dram_bytes"]) == (document.total.cycles, document.total.dram_bytes.total)
+        assert row["dram_bytes"] == sum(row[f"dram_{operand}_bytes"] for operand in OPERANDS)
+        assert row["dram_outliers_bytes"] == document.total.dram_bytes.outliers
+        assert (row["dram_outliers_bytes"] > 0) == (row["outliers"] is not None)
 
 
 def test_points_that_cannot_be_are_rows_with_a_reason(swept: tuple[Path, list[dict[str, Any]]]) -> None:

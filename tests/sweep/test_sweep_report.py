@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from sweeping import SMALL
 from typer.testing import CliRunner
@@ -20,6 +21,9 @@ from hwsim.report.sweep_lessons import lessons
 from hwsim.report.sweep_results import Limit, SweepResults, front
 from hwsim.spec import InputError
 from hwsim.sweep.api import read_space, sweep_rows
+from hwsim.sweep.columns import table_types
+from hwsim.sweep.reproduce import commands, machine_toml, plain
+from hwsim.sweep.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,19 @@ def test_the_commands_give_the_figures_again(folders: tuple[Path, Path], monkeyp
     out = done.output
     assert f"({best.row['correct']} of {best.row['n']})" in out
     assert f"{best.row['cycles']:,} cycles" in out
+
+
+@pytest.mark.parametrize("converted", [False, True])
+def test_rows_of_a_frame_reproduce_as_those_of_the_store(folders: tuple[Path, Path], converted: bool) -> None:
+    """A frame makes floats with NaN of integers with gaps, and NA and NumPy's scalars of everything where types are converted."""
+    rows = Store(folders[0]).read("rows")
+    frame = pd.DataFrame(rows, columns=list(table_types("rows")))
+    frame = frame.convert_dtypes() if converted else frame
+    for row, (_, line), record in zip(rows, frame.iterrows(), frame.to_dict("records"), strict=True):
+        for given in (line, record):
+            assert plain(given) == {name: row[name] for name in table_types("rows")}
+            assert machine_toml(given) == machine_toml(row)
+            assert commands(given, "machine.toml") == commands(row, "machine.toml")
 
 
 def brute_force_front(rows: list[dict[str, Any]], goals: dict[str, str]) -> set[str]:

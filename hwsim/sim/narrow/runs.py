@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from hwsim.graph import Array, Graph, Unit
-from hwsim.kernels.monitor import Monitor
+from hwsim.kernels.monitor import REGISTERS, Monitor
 from hwsim.ops.products import ProductsUnit
 from hwsim.sim.execute import batch_size, in_order
 from hwsim.sim.feed import Feed
@@ -26,6 +27,8 @@ CACHE_BYTES = 1 << 28
 EXACT = Register(48, Overflow.WRAP)
 """An accumulator that no layer needs more of."""
 
+Int64 = npt.NDArray[np.int64]
+
 Made = dict[tuple[str, Arithmetic], Unit]
 
 Kept = dict[int, dict[str, Array]]
@@ -34,12 +37,17 @@ Kept = dict[int, dict[str, Array]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a network did: how many images are right, and events by layer."""
+    """What a network did: how many images are right, and events by layer and register, as `hwsim.kernels.monitor.REGISTERS`."""
 
     predictions: np.ndarray
     correct: int
     n: int
-    events: Mapping[str, int]
+    counts: Mapping[str, tuple[int, ...]]
+
+    @property
+    def events(self) -> dict[str, int]:
+        """Events by layer."""
+        return {name: sum(counts) for name, counts in self.counts.items()}
 
     @property
     def total(self) -> int:
@@ -67,21 +75,26 @@ class Runs:
         Rounding, bias and zero points; its registers do not matter.
     feed, count, threads
         The samples, as for `hwsim.sim.execute.execute`.
+    start
+        Reductions of the network that is run first and is the base; a layer that is not named is exact.
 
     Attributes
     ----------
     exact
-        The outcome without any overflow.
+        The outcome of the first network: where `start` is left out, without any overflow.
     runs
         How many networks were run, from some layer on.
     """
 
-    def __init__(self, graph: Graph, arithmetic: Arithmetic, feed: Feed, count: int, *, threads: int = 1) -> None:
+    def __init__(
+        self, graph: Graph, arithmetic: Arithmetic, feed: Feed, count: int, *, threads: int = 1,
+        start: Mapping[str, Reduction] | None = None,
+    ) -> None:  # fmt: skip
         self.graph, self.feed, self.count, self.threads = graph, feed, count, threads
         reduction = Reduction(EXACT, bias_at=arithmetic.reduction.bias_at, zero_points=arithmetic.reduction.zero_points)
         self.arithmetic = replace(arithmetic, reduction=reduction)
         self._base = _Trial({}, {}, {}, Outcome(np.zeros(0, np.int64), 0, 0, {}))
-        program, made = self._program({})
+        program, made = self._program(start or {})
         self.layers = {name: unit for name, unit in program.units.items() if isinstance(unit, ProductsUnit)}
         self._labels = feed.labels(graph, 0, count)
         self._size = batch_size(graph)
@@ -92,7 +105,8 @@ class Runs:
         )
         self._cached = CACHE_BYTES // per_image
         self.runs = 0
-        self._start = self._trial = self._base = self._run(program, made, dict.fromkeys(self.layers), 0)
+        keys = {name: _key(program, name) for name in self.layers}
+        self._start = self._trial = self._base = self._run(program, made, keys, 0)
         self.exact = self._start.outcome
 
     def _program(self, layers: Mapping[str, Reduction]) -> tuple[Program, Made]:
@@ -128,15 +142,15 @@ class Runs:
         if not changed:
             self._trial = self._base
             return self._base.outcome
-        self._trial = self._run(program, made, keys, changed[0])
-        return self._trial.outcome
+        trial = self._trial = self._run(program, made, keys, changed[0])
+        return trial.outcome
 
     def keep(self) -> None:
         """Make the network of the last `run` the base."""
         self._base = self._trial
 
     def restart(self) -> None:
-        """Make the exact network the base again."""
+        """Make the first network the base again."""
         self._base = self._start
 
     def events(self, name: str, reduction: Reduction) -> int:
@@ -172,7 +186,7 @@ class Runs:
         base = self._base
         output = self.graph.outputs[0]
 
-        def work(start: int, stop: int) -> tuple[int, np.ndarray, dict[str, int], dict[str, Array]]:
+        def work(start: int, stop: int) -> tuple[int, np.ndarray, dict[str, Int64], dict[str, Array]]:
             before = base.kept.get(start)
             begin = 0 if before is None else first
             monitors = program.monitors(base=start)
@@ -181,33 +195,40 @@ class Runs:
             values[self.graph.inputs[0]] = batch
             for node, _, outputs in program.steps(batch, monitors, start=begin, before=before):
                 values.update(zip(node.outputs, outputs, strict=True))
-            events = {
-                node.name: monitors[node.name].events for node in self.graph.nodes[first:] if node.name in monitors
-            }
+            counts = {
+                node.name: monitors[node.name].counts.sum(axis=(1, 2))
+                for node in self.graph.nodes[first:] if node.name in monitors
+            }  # fmt: skip
             found = values[output].reshape(stop - start, -1).argmax(axis=1)
-            return start, found, events, values if stop <= self._cached else {}
+            return start, found, counts, values if stop <= self._cached else {}
 
         self.runs += 1
         predictions = []
-        events = dict(base.outcome.events) if first else {}
-        events |= {node.name: 0 for node in self.graph.nodes[first:] if node.name in self.layers}
+        counts = {name: np.array(found) for name, found in base.outcome.counts.items()} if first else {}
+        none = np.zeros(len(REGISTERS), np.int64)
+        counts |= {node.name: none for node in self.graph.nodes[first:] if node.name in self.layers}
         kept: Kept = {}
         for start, found, counted, values in in_order(work, self.count, self._size, self.threads):
             predictions.append(found)
             for name, number in counted.items():
-                events[name] += number
+                counts[name] = counts[name] + number
             if values:
                 kept[start] = values
         answers = np.concatenate(predictions)
         correct = int((answers == self._labels).sum())
-        return _Trial(made, keys, kept, Outcome(answers, correct, self.count, events))
+        totals = {name: tuple(found.tolist()) for name, found in counts.items()}
+        return _Trial(made, keys, kept, Outcome(answers, correct, self.count, totals))
 
 
 def _key(program: Program, name: str) -> Reduction | None:
-    """Return what decides the values of a layer: None where its sums are exact for every input."""
     unit = program.units[name]
     assert isinstance(unit, ProductsUnit)
-    return None if unit.bounds.holds(unit.reduction) else unit.reduction
+    return decisive(unit, unit.reduction)
+
+
+def decisive(unit: ProductsUnit, reduction: Reduction) -> Reduction | None:
+    """Return what decides the values of a layer: None where its sums are exact for every input."""
+    return None if unit.bounds.holds(reduction) else reduction
 
 
 def _storage(graph: Graph, name: str) -> str:
