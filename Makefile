@@ -39,6 +39,7 @@ help: ## this list
 	@echo 'VENV=...         another place for the environment; PIP_* variables reach pip as they are'
 	@echo 'HWSIM_DATA=...   the data pack (docs/data.md): tests that need it skip where it is unset'
 	@echo 'PYTEST_ARGS=...  more arguments for pytest, such as "-k softmax -x"'
+	@echo 'REPORTS=...      the parts of reports/ that make reports writes (default: all), such as "quantization readme"'
 	@echo 'BENCH_MODEL=...  what make bench measures (default: ResNet-8 of the data pack)'
 
 demo: $(RUNTIME) ## run a bundled CNN on real images and name the report to open
@@ -71,8 +72,8 @@ bench: $(DEV) ## images per second beside LiteRT's reference kernels, on one cor
 	@[ -f "$(BENCH_MODEL)" ] || { echo "make bench needs HWSIM_DATA (docs/data.md) or BENCH_MODEL=FILE"; exit 2; }
 	@$(BIN)/hwsim bench "$(BENCH_MODEL)"
 
-reports: $(DEV) ## write reports/ and the figures in the README again (needs HWSIM_DATA)
-	@$(BIN)/python reports/regenerate.py
+reports: $(SYNTH) icarus ## write reports/ and the figures in the README again (hours; needs HWSIM_DATA)
+	@$(BIN)/python reports/regenerate.py $(REPORTS)
 
 # Side by side as in the repository, so that the links of the pages hold.
 docs: $(DOCS) ## user guide and API reference as pages in out/docs

@@ -32,8 +32,8 @@ from hwsim.spec import Arithmetic, BiasAt, InputError, Overflow, Reduction, Regi
 CALIBRATION = 128
 """Images that set the ranges of activations, where hwsim quantizes."""
 
-MACHINE = Reduction(bias_at=BiasAt.END)
-"""What is not searched: the bias is added by the requantizer, so that every width can start; 32 bits behind chains."""
+MACHINE = Reduction(Register(40, Overflow.WRAP), bias_at=BiasAt.END)
+"""What is not searched: the bias is added by the requantizer, so that every width can start; behind chains nothing overflows."""
 
 SEQUENTIAL, TREE, CHAIN = (Order.parse(text) for text in ("sequential", "tree:8", "chain:16"))
 ORDERS = (SEQUENTIAL, TREE, CHAIN)
@@ -92,6 +92,7 @@ SOURCES = (
         InputScaling((0.0,), (1.0,)),
     ),
     Source("dscnn", "DS-CNN", "mlperf_tiny/kws_dscnn_int8.tflite", "mlperf_tiny/kws01.npz"),
+    Source("zoo_resnet8", "ResNet-8 of the zoo (`cifar_resnet8`)", "cifar_resnet8", "cifar10"),
     *(
         Source(name, title, f"cifar_{name}", "cifar10", f"cifar_{name}")
         for name, title in (
@@ -104,13 +105,10 @@ SOURCES = (
 """Another network is another row; one whose files are not there is named and left out."""
 
 
-@dataclass(frozen=True)
-class Images:
-    """How many images each order runs, and the networks of fitted weights."""
-
-    sequential: int
-    ordered: int
-    fitted: int
+def begun(before: Json, source: Source, model: LoadedModel, data: Dataset, images: int) -> Json:
+    """Return what an earlier call measured of the same network on the same images, or a document without counts."""
+    head = {"title": source.title, "data": data.name, "model": model.sha256, "n": min(images, len(data))}
+    return before if all(before.get(field) == value for field, value in head.items()) else head
 
 
 def prepared(
@@ -134,76 +132,87 @@ def corrected(network: Network, samples: Samples, bits: tuple[int, int]) -> Grap
     return repair.repair(network.real, network.integer, samples, scheme)
 
 
-def curves(source: Source, images: Images, threads: int) -> Json:
-    """Run all widths in all orders; return counts."""
+def curves(source: Source, images: int, threads: int, before: Json) -> Iterator[Json]:
+    """Run all widths in all orders; yield the counts after each curve, see `begun` for `before`."""
     model, data = source.load()
+    found = begun(before, source, model, data, images)
     network = prepared(model, data, None)
     feed = Feed(network.integer, data, model.graph.input.quantization)
-    found: Json = {"title": source.title, "data": data.name, "orders": {}}
-    for orders, count in (((SEQUENTIAL,), images.sequential), ((TREE, CHAIN), images.ordered)):
-        with threadpool_limits(limits=1, user_api="blas"):
-            n = min(count, len(data))
-            runs = Runs(
-                network.integer, replace(Arithmetic(MACHINE), profile=model.graph.profile), feed, n, threads=threads
-            )
-            for order in orders:
-                found["orders"][order.text] = _order(runs, order, n)
-    return found
+    with threadpool_limits(limits=1, user_api="blas"):
+        arithmetic = replace(Arithmetic(MACHINE), profile=model.graph.profile)
+        runs = Runs(network.integer, arithmetic, feed, found["n"], threads=threads)
+        found["exact"] = runs.exact.correct
+        orders = found.setdefault("orders", {})
+        for order in ORDERS:
+            rows = orders.setdefault(order.text, {"proven": _proven(runs, order)})
+            for overflow in Overflow:
+                # Where every register wraps and one width holds them all, sums are right modulo 2**bits in any order.
+                if overflow.value not in rows and not (overflow is Overflow.WRAP and order is TREE):
+                    rows[overflow.value] = _curve(runs, order, overflow)
+                    yield found
 
 
-def _order(runs: Runs, order: Order, n: int) -> Json:
+def _proven(runs: Runs, order: Order) -> dict[str, int]:
     widest = order.of(MACHINE, 48, Overflow.WRAP)
-    proven = {
+    return {
         node.name: order.proven_bits(prove(runs.graph, node, 0, runs.unit(node.name, widest)))
         for node in runs.graph.nodes
         if node.name in runs.layers
     }
-    result: Json = {"n": n, "exact": runs.exact.correct, "proven": proven, "wrap": {}, "saturate": {}}
-    for overflow in Overflow:
-        # Where every register wraps and one width holds them all, sums are right modulo 2**bits in any order.
-        if overflow is Overflow.WRAP and order is TREE:
-            continue
-        for bits in reversed(WIDTHS):
-            outcome = runs.run({name: order.of(MACHINE, bits, overflow) for name in proven})
-            struck = {name: events for name, events in outcome.events.items() if events}
-            result[overflow.value][str(bits)] = {
-                "correct": outcome.correct, "events": outcome.total, "layers": len(struck),
-                "most": max(struck, key=lambda name: struck[name]) if struck else "",
-                "most_events": max(struck.values(), default=0),
-                "changed": int((outcome.predictions != runs.exact.predictions).sum()),
-            }  # fmt: skip
-            print(f"{order.text} {bits}:{overflow.value}: {outcome.correct} of {n}, {outcome.total} events", flush=True)
-    return result
 
 
-def fitting(source: Source, images: Images, threads: int) -> Json:
-    """Fit the weights of the float network to registers of every width; return counts by formats."""
+def _curve(runs: Runs, order: Order, overflow: Overflow) -> Json:
+    rows: Json = {}
+    for bits in reversed(WIDTHS):
+        outcome = runs.run({name: order.of(MACHINE, bits, overflow) for name in runs.layers})
+        struck = {name: events for name, events in outcome.events.items() if events}
+        rows[str(bits)] = {
+            "correct": outcome.correct, "events": outcome.total, "layers": len(struck),
+            "most": max(struck, key=lambda name: struck[name]) if struck else "",
+            "most_events": max(struck.values(), default=0),
+            "changed": int((outcome.predictions != runs.exact.predictions).sum()),
+        }  # fmt: skip
+        print(
+            f"{order.text} {bits}:{overflow.value}: {outcome.correct} of {outcome.n}, {outcome.total} events",
+            flush=True,
+        )
+    return rows
+
+
+def fitting(source: Source, images: int, threads: int, before: Json) -> Iterator[Json]:
+    """Fit the weights of the float network to registers of every width; yield the counts after each format."""
     model, data = source.load(real=True)
-    result: Json = {"title": source.title, "formats": {}}
-    for weight_bits, activation_bits in ((8, 8), (4, 8), (4, 4)):
-        network = prepared(model, data, (weight_bits, activation_bits), source.scaling)
-        feed = Feed(network.integer, data, model.graph.input.quantization)
-        n = min(images.fitted, len(data))
-        samples = calibration_samples(model, network.real, data, CALIBRATION)
-        rows: Json = {}
-        float_feed = Feed(network.real, data, model.graph.input.quantization)
-        with threadpool_limits(limits=1, user_api="blas"):
-            float_correct = execute_float(network.real, float_feed, n, threads=threads)[1]
-            unfitted = corrected(network, samples, (weight_bits, activation_bits))
-            runs = Runs(unfitted, Arithmetic(MACHINE), feed, n, threads=threads)
-            for bits in FITTED_WIDTHS:
-                rows[str(bits)] = row = _fitted_row(network, bits, model.sha256, feed, n, threads)
-                row["saturating"] = runs.run(
-                    {name: SEQUENTIAL.of(MACHINE, bits, Overflow.SATURATE) for name in runs.layers}
-                ).correct
-                if row["correct"] is not None:
-                    arithmetic = Arithmetic(replace(MACHINE, acc=Register(bits, Overflow.SATURATE)))
-                    again = fitted(network, arithmetic, model.sha256)
-                    repaired = corrected(again, samples, (weight_bits, activation_bits))
-                    row["repaired"] = execute(Program(repaired, arithmetic), feed, n, threads=threads).correct
-                print(f"W{weight_bits}A{activation_bits} {bits} bits: {row}", flush=True)
-        result["formats"][f"W{weight_bits}A{activation_bits}"] = {"n": n, "float": float_correct, "widths": rows}
-    return result
+    result = begun(before, source, model, data, images)
+    formats = result.setdefault("formats", {})
+    for bits in ((8, 8), (4, 8), (4, 4)):
+        name = f"W{bits[0]}A{bits[1]}"
+        if name not in formats:
+            with threadpool_limits(limits=1, user_api="blas"):
+                formats[name] = _fitted_format(source, model, data, bits, result["n"], threads)
+            yield result
+
+
+def _fitted_format(
+    source: Source, model: LoadedModel, data: Dataset, formats: tuple[int, int], n: int, threads: int
+) -> Json:
+    network = prepared(model, data, formats, source.scaling)
+    feed = Feed(network.integer, data, model.graph.input.quantization)
+    samples = calibration_samples(model, network.real, data, CALIBRATION)
+    rows: Json = {}
+    float_feed = Feed(network.real, data, model.graph.input.quantization)
+    float_correct = execute_float(network.real, float_feed, n, threads=threads)[1]
+    runs = Runs(corrected(network, samples, formats), Arithmetic(MACHINE), feed, n, threads=threads)
+    for bits in FITTED_WIDTHS:
+        rows[str(bits)] = row = _fitted_row(network, bits, model.sha256, feed, n, threads)
+        saturating = {name: SEQUENTIAL.of(MACHINE, bits, Overflow.SATURATE) for name in runs.layers}
+        row["saturating"] = runs.run(saturating).correct
+        if row["correct"] is not None:
+            arithmetic = Arithmetic(replace(MACHINE, acc=Register(bits, Overflow.SATURATE)))
+            again = fitted(network, arithmetic, model.sha256)
+            repaired = corrected(again, samples, formats)
+            row["repaired"] = execute(Program(repaired, arithmetic), feed, n, threads=threads).correct
+        print(f"W{formats[0]}A{formats[1]} {bits} bits: {row}", flush=True)
+    return {"float": float_correct, "widths": rows}
 
 
 def _fitted_row(network: Network, bits: int, sha256: str, feed: Feed, n: int, threads: int) -> Json:
@@ -248,12 +257,15 @@ ROWS = (
 )
 
 
-def static_table(source: Source, images: Images, threads: int) -> Json:
-    """Accuracy, overflow and bytes of the rows; the first is float32."""
+def static_table(source: Source, images: int, threads: int, before: Json) -> Iterator[Json]:
+    """Yield accuracy, overflow and bytes of the rows, once, where they are not there; the first is float32."""
     stored, data = source.load()
     real, _ = source.load(real=True)
+    result = begun(before, source, stored, data, images)
+    if "rows" in result:
+        return
     rows: list[Json] = []
-    n = min(images.sequential, len(data))
+    n = result["n"]
     for row in ROWS:
         model = stored if row.bits is None else real
         network = prepared(model, data, row.bits, None if row.bits is None else source.scaling)
@@ -277,7 +289,8 @@ def static_table(source: Source, images: Images, threads: int) -> Json:
         rows.append({"name": row.name, "correct": found.correct, "events": events, "sums": sums,
                      **_bytes(network.integer, arithmetic)})  # fmt: skip
         print(rows[-1], flush=True)
-    return {"title": source.title, "n": n, "data": data.name, "rows": rows}
+    result["rows"] = rows
+    yield result
 
 
 def _sums(program: Program) -> Iterator[int]:

@@ -9,7 +9,7 @@ from accumulators_measure import CALIBRATION, CHAIN, SEQUENTIAL, TREE, Json
 
 from hwsim.report.figures.narrow_accuracy import Curve, accuracy_by_width
 from hwsim.report.figures.style import legend_above, new_figure, style
-from hwsim.report.text import grouped, percent, plural
+from hwsim.report.text import grouped, percent, plural, si
 from hwsim.report.wilson import wilson
 
 LOSS = 1.0
@@ -33,12 +33,12 @@ intervals (Wilson). The bias is added by the requantizer, exactly, so that every
 - *one product at a time*: each product is added to the accumulator, k = (ky * KW + kx) * IC + ic;
 - *trees of 8 products*: adder trees of 8 neighbours; every node and the accumulator have the width;
 - *chains of 16 products*: partial sums of 16 products, as in a systolic column of 16 rows, have the width; the accumulator
-  behind them has 32 bits and wraps.
+  behind them has 40 bits; nothing here overflows it, nor would it overflow 32.
 
 `hwsim narrow MODEL --down-to 10 --bias-at end --order sequential --order tree:8 --order chain:16` repeats a figure."""
 
 ORDER_FREE = f"""- **{NAMES[TREE.text]}, wrap** is the same line as {NAMES[SEQUENTIAL.text]}, wrap: where every register wraps at
-  one width, sums are right modulo 2^bits in any order, so only the count of events differs. Chains do not share it: the 32-bit
+  one width, sums are right modulo 2^bits in any order, so only the count of events differs. Chains do not share it: the wide
   accumulator behind them keeps what a wrapped partial sum has lost."""
 
 BOTH_WAYS = """A wrapped running sum that comes back does no harm, and one that does not has the wrong sign; a saturated one
@@ -87,7 +87,7 @@ def _draw(path: Path, curves: Sequence[Curve]) -> None:
 def _curves(found: Json) -> Iterator[Curve]:
     for order, rows in found["orders"].items():
         for overflow in ("wrap", "saturate"):
-            points = [(int(bits), row["correct"], rows["n"]) for bits, row in rows[overflow].items()]
+            points = [(int(bits), row["correct"], found["n"]) for bits, row in rows.get(overflow, {}).items()]
             if points:
                 yield Curve(order, f"{NAMES[order]}, {overflow}", overflow == "wrap", sorted(points))
 
@@ -96,7 +96,7 @@ def _fitted_curves(found: Json) -> Iterator[Curve]:
     for name, rows in found["formats"].items():
         for label, field in (("fitted", "repaired"), ("saturating", "saturating")):
             known = {int(bits): row[field] for bits, row in rows["widths"].items() if row[field] is not None}
-            points = [(bits, known[bits], rows["n"]) for bits in sorted(known)]
+            points = [(bits, known[bits], found["n"]) for bits in sorted(known)]
             yield Curve(name, f"{name}, {label}", label == "saturating", points)
 
 
@@ -107,7 +107,7 @@ def _share(correct: int, n: int) -> str:
 def _curve_text(key: str, found: Json) -> list[str]:
     rows = []
     columns = [(order, overflow) for order, data in found["orders"].items() for overflow in ("wrap", "saturate")
-               if data[overflow]]  # fmt: skip
+               if overflow in data]  # fmt: skip
     widths = sorted(
         {int(bits) for order, overflow in columns for bits in found["orders"][order][overflow]}, reverse=True
     )
@@ -115,19 +115,17 @@ def _curve_text(key: str, found: Json) -> list[str]:
     for bits in (width for width in widths if width <= proven):
         cells = [f"{bits}"]
         for order, overflow in columns:
-            data, row = found["orders"][order], found["orders"][order][overflow][str(bits)]
-            text = _share(row["correct"], data["n"])
+            row = found["orders"][order][overflow][str(bits)]
+            text = _share(row["correct"], found["n"])
             cells.append(text if row["events"] else f"{text} (no event)")
         rows.append(f"| {' | '.join(cells)} |")
     header = " | ".join(f"{NAMES[order]}, {overflow}" for order, overflow in columns)
-    sizes = ", ".join(f"{NAMES[order]}: {plural(data['n'], 'image')}" for order, data in found["orders"].items())
     table = "\n".join([f"| bits | {header} |", f"|{'---|' * (len(columns) + 1)}", *rows])
-    first = next(iter(found["orders"].values()))
-    low, high = wilson(first["exact"], first["n"])
+    low, high = wilson(found["exact"], found["n"])
     return [
         f"## {found['title']}",
         f"![Accuracy by width](accumulators/{key}.svg)",
-        f"""{found["data"]}; {sizes}. Without overflow {_share(first["exact"], first["n"])} of {grouped(first["n"])} images are
+        f"""Without overflow {_share(found["exact"], found["n"])} of {grouped(found["n"])} test images of {found["data"]} are
 right ({percent(low)} to {percent(high)}). Widths above {proven} bits, which no input overflows in any order, are left out of the
 table. Layers count those that sum products.""",
         table,
@@ -140,7 +138,7 @@ def _reading(found: Json, order: str, overflow: str) -> str:
     """Say of one curve where overflow begins, where it costs, and whether it is monotone, from its counts."""
     data = found["orders"][order]
     rows = {int(bits): row for bits, row in data[overflow].items()}
-    n, exact, proven = data["n"], data["exact"], max(data["proven"].values())
+    n, exact, proven = found["n"], found["exact"], max(data["proven"].values())
     quiet = min(bits for bits, row in rows.items() if not any(rows[w]["events"] for w in rows if w >= bits))
     text = f"**{NAMES[order]}, {overflow}**: proven from {proven} bits on, without an event on these images from {quiet} on."
     good = [b for b in rows if all(exact - rows[w]["correct"] <= LOSS / 100 * n for w in rows if w >= b)]
@@ -178,9 +176,11 @@ def _comparison(found: Json) -> str:
     """Compare wrapping with saturation at the widths where the intervals tell them apart."""
     lines = []
     for order, data in found["orders"].items():
-        both = [int(bits) for bits in data["wrap"] if bits in data["saturate"]]
+        if not {"wrap", "saturate"} <= data.keys():
+            continue
+        both = [int(bits) for bits in data["wrap"]]
         ends = {
-            (bits, kind): wilson(data[kind][str(bits)]["correct"], data["n"])
+            (bits, kind): wilson(data[kind][str(bits)]["correct"], found["n"])
             for bits in both
             for kind in ("wrap", "saturate")
         }
@@ -188,10 +188,9 @@ def _comparison(found: Json) -> str:
             "saturation": [bits for bits in both if ends[bits, "saturate"][0] > ends[bits, "wrap"][1]],
             "wrapping": [bits for bits in both if ends[bits, "wrap"][0] > ends[bits, "saturate"][1]],
         }
-        if both:
-            lines.append(
-                f"{NAMES[order]}: saturation is better at {_bits(better['saturation'])}, wrapping at {_bits(better['wrapping'])}"
-            )
+        lines.append(
+            f"{NAMES[order]}: saturation is better at {_bits(better['saturation'])}, wrapping at {_bits(better['wrapping'])}"
+        )
     return f"Saturation against wrapping, where the intervals do not overlap: {'; '.join(lines)}. {BOTH_WAYS}"
 
 
@@ -225,8 +224,9 @@ def _fitted_text(key: str, found: Json) -> list[str]:
         f"![Accuracy of fitted weights](accumulators/{key}_fitted.svg)",
         FITTED,
     ]
+    n = found["n"]
     for name, data in found["formats"].items():
-        n, lines = data["n"], []
+        lines = []
         for bits, row in data["widths"].items():
             fitted = "refused" if row["correct"] is None else _share(row["correct"], n)
             zeros = "" if row["zeros"] is None else percent(row["zeros"] / row["weights"], 0)
@@ -237,13 +237,13 @@ def _fitted_text(key: str, found: Json) -> list[str]:
             "| bits | fitted | fitted, corrected | saturating, corrected | zero weights |\n|---|---|---|---|---|\n"
             + "\n".join(lines)
         )
-        parts.append(_fitted_reading(name, data))
+        parts.append(_fitted_reading(name, data, n))
     parts += _beside_a2q(found)
     return parts
 
 
-def _fitted_reading(name: str, data: Json) -> str:
-    rows, n = {int(bits): row for bits, row in data["widths"].items()}, data["n"]
+def _fitted_reading(name: str, data: Json, n: int) -> str:
+    rows = {int(bits): row for bits, row in data["widths"].items()}
     ends = {
         (bits, field): wilson(row[field], n)
         for bits, row in rows.items() for field in ("repaired", "saturating") if row[field] is not None
@@ -273,7 +273,7 @@ def _beside_a2q(found: Json) -> list[str]:
     data = found["formats"].get("W4A4")
     if data is None:
         return []
-    full = data["widths"]["32"]["repaired"]
+    full, weights = data["widths"]["32"]["repaired"], data["widths"]["32"]["weights"]
     lines = []
     for bits, (plain, plus) in A2Q.items():
         row = data["widths"].get(str(bits))
@@ -289,8 +289,8 @@ def _beside_a2q(found: Json) -> list[str]:
         "| bits | A2Q | A2Q+ | ours, fitted | the same, relative to 32 bits | ours, saturating |\n"
         "|---|---|---|---|---|---|\n" + "\n".join(lines),
         f"""What differs: A2Q and A2Q+ *train* ResNet-18 (11 M parameters, float {A2Q_FLOAT} %) with the bound in the loss, and
-their W4A4 network without a bound is near float; {found["title"]} has 77 k weights, is not trained again, and loses much of its
-accuracy to W4A4 itself before any bound. A2Q bounds the L1 norm; here it is the exact condition for the layer's own activation
-range and zero point, per channel, with the step chosen again. Theirs are networks in which overflow cannot happen; the last
-column is one in which it does, in the declared order. So only the shape compares: where each curve begins to fall.""",
+their W4A4 network without a bound is near float; {found["title"]} has {si(weights)} weights, is not trained again, and loses
+much of its accuracy to W4A4 itself before any bound. A2Q bounds the L1 norm; here it is the exact condition for the layer's own
+activation range and zero point, per channel, with the step chosen again. Theirs are networks in which overflow cannot happen;
+the last column is one in which it does, in the declared order. So only the shape compares: where each curve begins to fall.""",
     ]

@@ -1,17 +1,23 @@
 """Write everything under ``reports/`` again, and the figures that the README quotes: ``make reports``.
 
-    python reports/regenerate.py [digits] [accumulators] [exactness] [readme]
+    python reports/regenerate.py [PART ...]              (make reports REPORTS="PART ...")
 
-Without arguments all parts are made. ``accumulators`` and ``exactness`` need the data pack in the folder that HWSIM_DATA
-names; ``exactness`` also needs LiteRT (``pip install 'hwsim[compare]'``).
+Without arguments all parts are made, which takes hours of one core, most of them for ``time_speed`` and ``rtl_synthesis``.
+``digits`` is the example report, ``resnet8_accumulators`` and ``speed`` are pages of this file, ``sweep`` is two commands of
+hwsim, ``readme`` writes what those two pages found into the README. Every other part is a script of its own (`SCRIPTS`), run
+in a process of its own, with a docstring that says what it takes and needs. Most need the data pack in the folder that
+HWSIM_DATA names; ``speed`` and ``kernel_speed`` also need LiteRT (``pip install 'hwsim[compare]'``) and a machine that does
+nothing else, ``training`` PyTorch. A part that fails is named at the end; the others are made.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from hwsim.data import open_dataset
@@ -83,7 +89,7 @@ def explanation(program: Program, execution: Execution, reference: Execution) ->
     )
 
 
-def accumulators() -> None:
+def resnet8_accumulators() -> None:
     """ResNet-8 on the full CIFAR-10 test set under several accumulators."""
     graph = load_model(data_path("mlperf_tiny", "resnet8_int8.tflite")).graph
     feed = Feed(graph, open_dataset("cifar10"))
@@ -113,7 +119,7 @@ def accumulators() -> None:
     text = f"""# ResNet-8 and the width of its accumulators
 
 MLPerf Tiny's int8 ResNet-8 on all {reference.n:,} CIFAR-10 test images, each product added in the declared order (one at a
-time, k = (ky * KW + kx) * IC + ic). Made by `make reports`.
+time, k = (ky * KW + kx) * IC + ic). Made by `python reports/regenerate.py resnet8_accumulators`.
 
 | accumulator | top-1 (correct) | overflow events | why |
 |---|---|---|---|
@@ -133,7 +139,7 @@ with it the events.
     _remember("accumulators", figures)
 
 
-def exactness() -> None:
+def speed() -> None:
     """Speed and equality against LiteRT's reference kernels, model by model."""
     found: dict[str, dict[str, float]] = {}
     rows = []
@@ -154,8 +160,8 @@ def exactness() -> None:
 
 One thread each, in turns within one process, medians of 7 measurements in CPU time; hwsim at the batch that `hwsim run` uses,
 LiteRT's reference kernels at their only batch, 1. Both compute the same bits: `tests/litert` compares every tensor.
-Absolute rates belong to the machine that made this table; ratios carry over better. Made by `make reports`; `hwsim bench MODEL`
-prints one row of it.
+Absolute rates belong to the machine that made this table; ratios carry over better. Made by
+`python reports/regenerate.py speed`; `hwsim bench MODEL` prints one row of it.
 
 | model | LiteRT reference, images/s | hwsim, images/s | times |
 |---|---|---|---|
@@ -196,21 +202,68 @@ The first row equals LiteRT's reference kernels bit for bit, at {speed["ratio"]:
     README.write_text(f"{head}{start}\n{block}\n{end}{tail}", encoding="utf-8")
 
 
+SCRIPTS = {
+    "accumulators": "accumulators.py",
+    "bandwidth": "bandwidth.py",
+    "kernel_speed": "kernel_speed.py",
+    "outliers": "outliers.py",
+    "quantization": "quantization.py",
+    "rtl_resnet8": "rtl_resnet8.py",
+    "rtl_synthesis": "rtl_synthesis.py",
+    "sources": "sources/make.py",
+    "sweep_costs": "sweep_costs.py",
+    "sweep_cost_model": "sweep_cost_model.py --synthesize",
+    "time_speed": "time_speed.py --networks resnet8_int8 tf2_mobilenet_v2_1.0_224_ptq --runs 3 --limit 390",
+    "training": "training.py",
+}
+"""Scripts beside this file, with the arguments of the pages in the repository where those are not the defaults."""
+
+
+SWEEP = ("sweep examples/resnet8_sweep/SPACE.toml -o out/resnet8", "report out/resnet8 -o reports/sweep")
+"""The commands of hwsim that make ``reports/sweep``; the first continues what an earlier call did not finish."""
+
+
+def script(command: str) -> None:
+    """Run a script of this folder."""
+    name, *arguments = command.split()
+    _process(command, str(HERE / name), *arguments)
+
+
+def sweep() -> None:
+    """The report of a sweep of a thousand points."""
+    for command in SWEEP:
+        _process(command, "-m", "hwsim", *command.split())
+
+
+def _process(command: str, *arguments: str) -> None:
+    if subprocess.run([sys.executable, *arguments], cwd=HERE.parent, check=False).returncode:
+        raise InputError(f"{command} failed")
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "digits": digits,
-    "accumulators": accumulators,
-    "exactness": exactness,
+    "resnet8_accumulators": resnet8_accumulators,
+    "speed": speed,
+    **{name: partial(script, command) for name, command in SCRIPTS.items()},
+    "sweep": sweep,
     "readme": readme,
 }
 
 
 def main(names: list[str]) -> None:
-    """Make the named parts, or all."""
+    """Make the named parts, or all; go on behind one that fails."""
     unknown = [name for name in names if name not in PARTS]
     if unknown:
         raise InputError(f"part must be one of {', '.join(PARTS)}, not {unknown[0]}")
+    failed = []
     for name in names or PARTS:
-        PARTS[name]()
+        try:
+            PARTS[name]()
+        except InputError as problem:
+            print(f"{name}: {problem}")
+            failed.append(name)
+    if failed:
+        raise InputError(f"{', '.join(failed)} could not be made")
 
 
 if __name__ == "__main__":

@@ -12,17 +12,17 @@ from threadpoolctl import threadpool_limits
 
 from hwsim.data import open_dataset
 from hwsim.graph import Array, Graph
-from hwsim.load import load_model
+from hwsim.load import LoadedModel, load_model
 from hwsim.ops import DepthwiseConv2D
 from hwsim.quant import Mode, Scheme, calibrate
 from hwsim.quant.pipeline import Quantized, find_repairs, quantize_network
-from hwsim.sim.execute import execute, execute_float
-from hwsim.sim.feed import Feed
+from hwsim.sim.execute import batch_size, execute, execute_float
+from hwsim.sim.feed import Feed, spans
 from hwsim.sim.network import calibration_samples
-from hwsim.sim.quantize.engines import StaticEngine
+from hwsim.sim.quantize.engines import DynamicEngine, StaticEngine
 from hwsim.spec.wilson import Z95
 
-NETWORKS = ("cifar_lenet", "cifar_resnet8")
+NETWORKS = ("cifar_lenet", "cifar_resnet8", "cifar_resnet20", "cifar_mobilenet_v1_025")
 """Bundled networks that the pages measure; more need no change elsewhere."""
 
 DATASET = "cifar10"
@@ -93,10 +93,17 @@ class Bench:
         Test images, the first so many.
     calibration_images
         Training images that set ranges and that repairs look at.
+    model
+        A float network in the place of the bundled one; its pixels are scaled as it says.
+    dataset
+        What it classifies.
     """
 
-    def __init__(self, name: str, images: int, calibration_images: int = CALIBRATION_IMAGES) -> None:
-        self.name, self.model, self.dataset = name, load_model(name), open_dataset(DATASET)
+    def __init__(
+        self, name: str, images: int, calibration_images: int = CALIBRATION_IMAGES, *, model: LoadedModel | None = None,
+        dataset: str = DATASET,
+    ) -> None:  # fmt: skip
+        self.name, self.model, self.dataset = name, model or load_model(name), open_dataset(dataset)
         self.graph = self.model.graph
         self.images = min(images, len(self.dataset))
         self.samples = calibration_samples(self.model, self.graph, self.dataset, calibration_images)
@@ -113,8 +120,7 @@ class Bench:
 
     def score(self, scheme: Scheme, repairs: str = "") -> Score:
         """Quantize, repair (names with commas between) and run the network."""
-        made = self.quantized(scheme, repairs)
-        return self.score_integers(made.graph) if scheme.mode is Mode.STATIC else self.score_float(made.graph)
+        return self.score_quantized(self.quantized(scheme, repairs).graph, scheme)
 
     def quantized(self, scheme: Scheme, repairs: str = "") -> Quantized:
         """Quantize and repair the network."""
@@ -123,6 +129,12 @@ class Bench:
     def ranges(self, scheme: Scheme) -> dict[str, tuple[float, float]]:
         """Return the ranges of activations."""
         return calibrate(self.graph, self.samples, scheme.ranges)
+
+    def score_quantized(self, graph: Graph, scheme: Scheme) -> Score:
+        """Run a network that was quantized with a scheme, in the scheme's mode."""
+        if scheme.mode is Mode.STATIC:
+            return self.score_integers(graph)
+        return self.score_dynamic(graph, scheme) if scheme.mode is Mode.DYNAMIC else self.score_float(graph)
 
     def score_integers(self, graph: Graph) -> Score:
         """Run an integer network, with sums that nothing overflows."""
@@ -134,6 +146,13 @@ class Bench:
         with threadpool_limits(limits=1, user_api="blas"):
             predictions, _ = execute_float(graph, Feed(graph, self.dataset), self.images, threads=1)
         return self._score(predictions, graph)
+
+    def score_dynamic(self, graph: Graph, scheme: Scheme) -> Score:
+        """Run a float network whose layers quantize their inputs, image by image."""
+        engine, feed = DynamicEngine(graph, scheme), Feed(graph, self.dataset)
+        with threadpool_limits(limits=1, user_api="blas"):
+            found = [engine.scores(feed.real(*span)).argmax(axis=-1) for span in spans(self.images, batch_size(graph))]
+        return self._score(np.concatenate(found), graph)
 
     def gap(self, score: Score, base: Score | None = None) -> Gap:
         """Return what a network has over another, or over the float network."""
