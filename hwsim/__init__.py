@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import Any
 
 from hwsim import api
-from hwsim.api import analyze, export, layer_table, load, quantize, report, simulate, sweep, time
+from hwsim.api import analyze, export, layer_table, load, quantize, report, simulate, sweep, time, train
 from hwsim.spec.errors import InputError
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "simulate",
     "sweep",
     "time",
+    "train",
 ]
 
 

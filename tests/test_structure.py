@@ -41,7 +41,9 @@ ARROWS: dict[str, set[str]] = {
     "load": {"spec", "graph", "ops", "models"},
     "certify": {"spec", "graph"},  # reads a network and a certificate; nothing of what wrote it
     "sim": _JOINED - {"models"} | {"certify"},
-    "sweep": _JOINED,
+    "train": _VALUES | {"data", "sim", "export"},  # runs networks as a run does, and changes their weights
+    # What synthesis makes of a core's products.
+    "sweep": _JOINED | {"hwsim.hardware.multipliers", "hwsim.hardware.synthesis_targets"},
     # Reads the rows, never what made them.
     "report": {
         "spec",
@@ -54,9 +56,17 @@ ARROWS: dict[str, set[str]] = {
     "export": {"spec", "graph", "ops", "quant", "load", "hwsim.cosim.packing", "hwsim.cosim.vectors"},  # its words
     "hardware": {"spec", "kernels", "dataflow", "graph", "ops", "sim", "rtl", "cosim"},
     "api": _JOINED
-    | {"sweep", "report", "scalesim", "interchange", "export", "hwsim.cosim.files"},  # what cli does, on objects
+    | {
+        "train",
+        "sweep",
+        "report",
+        "scalesim",
+        "interchange",
+        "export",
+        "hwsim.cosim.files",
+    },  # what cli does, on objects
     "cli": _JOINED
-    | {"api", "sweep", "report", "rtl", "cosim", "hardware", "scalesim", "interchange", "certify", "export"},
+    | {"api", "train", "sweep", "report", "rtl", "cosim", "hardware", "scalesim", "interchange", "certify", "export"},
 }
 """By package: what it may import, as a package, one module, or ``module -> package`` for one module alone."""
 

@@ -7,6 +7,7 @@ from hwsim.api.models import Form, export, load
 from hwsim.api.quantizing import quantize, sweep
 from hwsim.api.reporting import layer_table, report
 from hwsim.api.running import DEFAULT_MACHINE, analyze, simulate, time
+from hwsim.api.training import train
 
 __all__ = [
     "DEFAULT_MACHINE",
@@ -20,4 +21,5 @@ __all__ = [
     "simulate",
     "sweep",
     "time",
+    "train",
 ]

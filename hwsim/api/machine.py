@@ -105,9 +105,9 @@ def rounding_as(
 
 def _memory(memory: Memory, given: dict[str, Any]) -> Memory:
     if "sram_bytes" in given:
-        memory = Memory(
-            sram_bytes=given["sram_bytes"], double_buffered=memory.double_buffered,
-            dram_latency_cycles=memory.dram_latency_cycles, burst_bytes=memory.burst_bytes,
+        memory = replace(
+            memory, sram_bytes=given["sram_bytes"], weight_sram_bytes=None, activation_sram_bytes=None, result_sram_bytes=None,
+            direct=False,
         )  # fmt: skip
     if "dram_latency_cycles" in given:
         memory = replace(memory, dram_latency_cycles=given["dram_latency_cycles"])

@@ -23,7 +23,7 @@ def simulate(
     input_scaling: InputScaling | None = None, float_reference: bool = True, observed: int = 64,
     frames_per_second: float = 30.0, threads: int | None = None, scheme: str | Scheme | None = None,
     outliers: str | OutlierRule | None = None, layers: str | Path | None = None, accumulator_aware: bool = False,
-    **machine: Unpack[MachineOptions],
+    activation_compression: str | None = None, **machine: Unpack[MachineOptions],
 ) -> RunDocument:  # fmt: skip
     """Run a network bit-accurately on a data set; what ``hwsim run`` does.
 
@@ -61,6 +61,9 @@ def simulate(
         A TOML file with registers of single layers, in place of the machine's.
     accumulator_aware
         Fit the weights to the machine's registers, so that no input overflows them.
+    activation_compression
+        How activations are stored in the DRAM, with sizes measured on the samples that are looked at closely: the name of a
+        scheme of `hwsim.memory.compression.SCHEMES`. Values do not change, bytes and stalls do.
     **machine
         Fields of the machine to change, see `hwsim.api.MachineOptions`.
 
@@ -86,12 +89,14 @@ def simulate(
     from hwsim.api.call import call_text
     from hwsim.api.inputs import open_inputs, usable_cores
     from hwsim.api.machine import machine_of, rounding_as
+    from hwsim.memory.compression import scheme_named
     from hwsim.quant import parse_scheme
     from hwsim.quant.outliers import OutlierRule
     from hwsim.sim.layer_registers import load_layer_registers
     from hwsim.sim.run import Settings, run
 
     command = call_text(simulate, locals())
+    code = None if activation_compression is None else scheme_named(activation_compression, "activation_compression")
     made = machine_of(accelerator, **machine)
     loaded, dataset = open_inputs(model, data)
     anew = any(given is not None for given in (weight_bits, activation_bits, outliers, scheme))
@@ -103,14 +108,15 @@ def simulate(
         layers={} if layers is None else load_layer_registers(Path(layers)),
         scheme=parse_scheme(scheme, option="scheme") if isinstance(scheme, str) else scheme,
         outliers=OutlierRule.parse(outliers, option="outliers") if isinstance(outliers, str) else outliers,
+        activation_compression=code,
     )  # fmt: skip
     return run(loaded, dataset, settings, command=command)
 
 
 def time(
     model: Model, *, accelerator: Machine = DEFAULT_MACHINE, weight_bits: int | None = None,
-    activation_bits: int | None = None, compression: str | None = None, frames_per_second: float = 30.0,
-    **machine: Unpack[MachineOptions],
+    activation_bits: int | None = None, compression: str | None = None, tiles: str | Path | None = None,
+    frames_per_second: float = 30.0, **machine: Unpack[MachineOptions],
 ) -> TimeDocument:  # fmt: skip
     """Time a network on a machine without running it; what ``hwsim time`` does.
 
@@ -124,6 +130,8 @@ def time(
         Widths of all weights and activations; None keeps a quantized model's own, and means 8 for a float model.
     compression
         How weights are stored: the name of a scheme of `hwsim.memory.compression.SCHEMES`.
+    tiles
+        A TOML file that says how layers are cut (``docs/time.md``); otherwise the search does.
     frames_per_second
         Frame rate for the bandwidth.
     **machine
@@ -137,7 +145,7 @@ def time(
     Raises
     ------
     InputError
-        For an operator without a cost, or buffers that hold no tile.
+        For an operator without a cost, buffers that hold no tile, or tiles that are none of a layer.
 
     Examples
     --------
@@ -151,20 +159,17 @@ def time(
     from hwsim.api.call import call_text
     from hwsim.api.inputs import loaded_model
     from hwsim.api.machine import machine_of
-    from hwsim.memory.compression import SCHEMES
+    from hwsim.memory.compression import scheme_named
+    from hwsim.sim.time.given import load_tiles
     from hwsim.sim.time.run import time_model
     from hwsim.spec import require
 
     command = call_text(time, locals())
-    schemes = {scheme.name: scheme for scheme in SCHEMES}
-    require(
-        compression is None or compression in schemes, "compression", f"one of {', '.join(schemes)}", repr(compression)
-    )
     require(0 < frames_per_second < 1e9, "frames_per_second", "positive and below 1e9", frames_per_second)
     return time_model(
         loaded_model(model), machine_of(accelerator, **machine), weight_bits=weight_bits, activation_bits=activation_bits,
-        compression=None if compression is None else schemes[compression], frames_per_second=frames_per_second,
-        command=command,
+        compression=None if compression is None else scheme_named(compression, "compression"),
+        tiles=None if tiles is None else load_tiles(Path(tiles)), frames_per_second=frames_per_second, command=command,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from hwsim.cli.scalesim import scalesim
 from hwsim.cli.sweep import sweep
 from hwsim.cli.terminal import console, fail
 from hwsim.cli.time import time
+from hwsim.cli.train import train
 from hwsim.cli.vectors import vectors
 from hwsim.spec import InputError
 
@@ -38,6 +39,7 @@ app = typer.Typer(
 COMMANDS = (
     run,
     quantize,
+    train,
     time,
     inspect,
     analyze,

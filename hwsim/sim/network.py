@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, overload
 
 from hwsim.data import Dataset
 from hwsim.graph import Array, Graph, InputScaling
 from hwsim.load.catalog import LoadedModel
-from hwsim.quant import Mode, Scheme, calibrate, dequantized, quantize
+from hwsim.quant import Calibration, Mode, Scheme, dequantized, quantize
 from hwsim.quant.outliers import OutlierRule
 from hwsim.sim.document import QuantizationInfo
 from hwsim.sim.execute import batch_size
 from hwsim.sim.feed import Feed, spans
 from hwsim.spec import Profile, require
+
+Calibrations = MutableMapping[int, Calibration]
+"""What calibrates one float network on one data set, by number of samples."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,14 @@ class Network:
 
 def prepare_network(
     model: LoadedModel, dataset: Dataset, *, weight_bits: int | None, activation_bits: int | None, calibration_images: int,
-    scaling: InputScaling | None, profile: Profile, scheme: Scheme | None = None,
+    scaling: InputScaling | None, profile: Profile, scheme: Scheme | None = None, calibrations: Calibrations | None = None,
 ) -> Network:  # fmt: skip
     """Return a model's integer network.
 
     A model that is quantized runs as it is, unless bits or a scheme are asked for: then its dequantized network is quantized
     anew, as a float model is. Bits take the place of the scheme's. Ranges come from the first `calibration_images` samples of
-    the data set's training split (of the set itself where it has none).
+    the data set's training split (of the set itself where it has none). `calibrations` has those of earlier calls for this model,
+    data set and scaling, and is added to: ranges of other bits, schemes and methods follow from the same values.
     """
     graph = model.graph
     if scaling is not None:
@@ -56,7 +60,8 @@ def prepare_network(
         scheme.mode is Mode.STATIC, "scheme", "static where integers run (hwsim quantize has the others)", scheme.name
     )
     samples = calibration_samples(model, real, dataset, calibration_images)
-    ranges = calibrate(real, samples, scheme.ranges)
+    known = {} if calibrations is None else calibrations
+    ranges = known.setdefault(samples.images, Calibration(real, samples)).ranges(scheme.ranges)
     info = QuantizationInfo(
         scheme=scheme.described, weight_bits=scheme.weight_bits,
         activation_bits=scheme.activation_bits, calibration_images=samples.images,

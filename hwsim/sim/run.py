@@ -9,8 +9,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hwsim.data import Dataset
+from hwsim.dataflow.passes import NOTHING
 from hwsim.graph import Graph, InputScaling
 from hwsim.load.catalog import LoadedModel
+from hwsim.memory.compression import Scheme as Compression
 from hwsim.quant import Scheme
 from hwsim.quant.outliers import OutlierRule
 from hwsim.sim.described_model import model_info
@@ -27,9 +29,10 @@ from hwsim.sim.feed import Feed
 from hwsim.sim.fitted import fitted
 from hwsim.sim.layer_registers import LayerTable, reductions_of
 from hwsim.sim.layers import describe_layers, total_of
-from hwsim.sim.network import Network, outlier_scheme, prepare_network
+from hwsim.sim.network import Calibrations, Network, outlier_scheme, prepare_network
 from hwsim.sim.observe import observe, observed_images
 from hwsim.sim.program import Program
+from hwsim.sim.time.bandwidth import dense_bits, measured_bits
 from hwsim.sim.time.document import accelerator_info
 from hwsim.sim.time.network import MODEL, time_network
 from hwsim.sim.time.outlier_layers import check_outliers
@@ -78,6 +81,8 @@ class Settings:
         of its.
     outliers
         Which weights are kept apart, in more bits.
+    activation_compression
+        How activations are stored in the DRAM, where that is smaller: measured on the observed images. Values do not change.
     """
 
     accelerator: Accelerator = field(default_factory=lambda: PRESETS[0])
@@ -94,6 +99,7 @@ class Settings:
     accumulator_aware: bool = False
     outliers: OutlierRule | None = None
     scheme: Scheme | None = None
+    activation_compression: Compression | None = None
 
     def __post_init__(self) -> None:
         for name, bits in (("weight_bits", self.weight_bits), ("activation_bits", self.activation_bits)):
@@ -151,6 +157,11 @@ def _run(model: LoadedModel, dataset: Dataset, settings: Settings, command: str,
     macs = total_macs(network.integer)
     # Before the work: a machine that cannot hold a tile, or an outlier, says so at once.
     lanes = check_outliers(network.integer, accelerator)
+    code = settings.activation_compression
+    require(
+        code is None or not accelerator.memory.direct, "compression of activations",
+        "left out on a machine without buffers", code and code.name,
+    )  # fmt: skip
     timed = time_network(network.integer, accelerator)
 
     execution = execute(program, feed, count, threads=settings.threads, progress=stage("integer network", count))
@@ -168,6 +179,12 @@ def _run(model: LoadedModel, dataset: Dataset, settings: Settings, command: str,
         threads=settings.threads,
         progress=stage("observed images", looked),
     )
+    notes = _notes(network, dataset, len(own)) + lanes
+    if code is not None:
+        progress = stage("compressed images", looked)
+        sizes = measured_bits(program, feed, looked, code, threads=settings.threads, progress=progress)
+        timed = time_network(network.integer, accelerator, stored=sizes)
+        notes += (_compressed(network.integer, sizes, code, looked),)
     layers = describe_layers(network, program, timed, accelerator, execution, observation)
     return RunDocument(
         schema_version=SCHEMA_VERSION,
@@ -179,21 +196,24 @@ def _run(model: LoadedModel, dataset: Dataset, settings: Settings, command: str,
         accuracy=Accuracy(top1=execution.correct / count, correct=execution.correct, n=count, float32=float32),
         layers=layers,
         total=total_of(layers, timed, accelerator, settings.frames_per_second),
-        notes=_notes(network, dataset, len(own)) + lanes,
+        notes=notes,
         provenance=Provenance(command=command, seed=0, versions=versions()),
     )
 
 
-def network_of(model: LoadedModel, dataset: Dataset, settings: Settings) -> Network:
+def network_of(
+    model: LoadedModel, dataset: Dataset, settings: Settings, calibrations: Calibrations | None = None
+) -> Network:
     """Return the integer network of a run; of the data it depends on what it calibrates on.
 
-    Of the machine only its rounding matters, where weights are not fitted to its registers.
+    Of the machine only its rounding matters, where weights are not fitted to its registers. `calibrations`: see
+    `prepare_network`.
     """
     network = prepare_network(
         model, dataset, weight_bits=settings.weight_bits, activation_bits=settings.activation_bits,
         calibration_images=settings.calibration_images, scaling=settings.scaling,
         profile=settings.accelerator.arithmetic.profile,
-        scheme=outlier_scheme(settings.outliers, settings.weight_bits, settings.scheme),
+        scheme=outlier_scheme(settings.outliers, settings.weight_bits, settings.scheme), calibrations=calibrations,
     )  # fmt: skip
     if not settings.accumulator_aware:
         return network
@@ -220,6 +240,18 @@ def _float_accuracy(
     predictions, correct = execute_float(network.real, feed, count, threads=threads, progress=progress)
     agree = int(np.count_nonzero(predictions == execution.predictions))
     return FloatAccuracy(top1=correct / count, correct=correct, n=count, agree=agree, source=network.real_source)
+
+
+def _compressed(graph: Graph, sizes: Mapping[str, int], code: Compression, images: int) -> str:
+    """Say how much smaller activations are in the DRAM."""
+    names = [*graph.inputs, *(name for node in graph.nodes if node.op.kind not in NOTHING for name in node.outputs)]
+    plain = {name: dense_bits(graph, name) for name in names}
+    stored = sum(sizes.get(name, plain[name]) for name in names)
+    return (
+        f"Activations are stored as {code.name}, measured on {images} images: the mean of all tensors of an image is "
+        f"{-(-stored // 8)} bytes instead of {-(-sum(plain.values()) // 8)}; a tile moves its share, pointers to tiles are not "
+        "counted, and tensors that do not shrink are stored as they are."
+    )
 
 
 def _notes(network: Network, dataset: Dataset, own: int) -> tuple[str, ...]:

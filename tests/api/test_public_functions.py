@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = [name for name in hwsim.__all__ if inspect.isfunction(getattr(api, name, None))]
 EXAMPLES = [
     test
-    for module in ("models", "quantizing", "reporting", "running")
+    for module in ("models", "quantizing", "reporting", "running", "training")
     for test in doctest.DocTestFinder().find(importlib.import_module(f"hwsim.api.{module}"))
     if test.examples
 ]
@@ -83,11 +83,11 @@ def test_functions_stay_callable_when_the_packages_of_their_names_are_imported()
 import inspect, hwsim
 assert inspect.isfunction(hwsim.load)
 first = hwsim.load("digits_cnn")
-import hwsim.load.catalog, hwsim.report.table, hwsim.export, hwsim.sweep.api
+import hwsim.load.catalog, hwsim.report.table, hwsim.export, hwsim.sweep.api, hwsim.train.settings
 assert hwsim.load.catalog.load_model and hwsim.report.table.COLUMNS and hwsim.export.onnx_qdq
 second = hwsim.load("digits_cnn")
 assert first.sha256 == second.sha256
-for name in ("load", "report", "export", "sweep"):
+for name in ("load", "report", "export", "sweep", "train"):
     assert inspect.signature(getattr(hwsim, name)) == inspect.signature(getattr(hwsim.api, name)), name
 from hwsim import load
 assert load("digits_cnn").sha256 == first.sha256
@@ -201,8 +201,10 @@ def test_wrong_arguments_are_one_line(tmp_path: Path) -> None:
 
 
 def test_calls_in_documents_name_what_was_given() -> None:
-    values = {"model": hwsim.load("digits_cnn"), "accelerator": PRESETS[2], "weight_bits": None, "activation_bits": 4,
-              "compression": None, "frames_per_second": 30.0, "machine": {"dataflow": BUILT_DATAFLOWS[1]}}  # fmt: skip
+    values = {
+        "model": hwsim.load("digits_cnn"), "accelerator": PRESETS[2], "weight_bits": None, "activation_bits": 4,
+        "compression": None, "tiles": None, "frames_per_second": 30.0, "machine": {"dataflow": BUILT_DATAFLOWS[1]},
+    }  # fmt: skip
     assert call_text(api.time, values | {"unrelated": 1}) == (
         "hwsim.time('digits_cnn', accelerator='server-128x128', activation_bits=4, dataflow='output_stationary')"
     )

@@ -25,6 +25,15 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         ("--compress", "huffman"),
         "compression must be left out where formats are not the model's own, not given",
     ),
+    "values that are not there": (
+        ("--compress-activations", "bitmask"),
+        "--compress-activations must be left out, as no tensor value is looked at here (hwsim run measures them), not bitmask",
+    ),
+    "no tiles": (("--tiles", "none.toml"), "none.toml: not a readable TOML file: No such file or directory"),
+    "no folder for tiles": (
+        ("--write-tiles", "none/tiles.toml"),
+        "--write-tiles must be in a folder that can be written",
+    ),
     "too many repeats": (("--repeat", "10001"), "repeat must be from 0 to 10000, not 10001"),
 }
 
@@ -60,6 +69,22 @@ def test_the_document_and_the_report_are_the_same_every_time(hwsim: Command) -> 
     rows = list(csv.DictReader(io.StringIO((hwsim.folder / "report" / "layers.csv").read_text())))
     assert [int(row["cycles"]) for row in rows] == [layer.cycles for layer in document.layers]
     assert rows[0]["tile"] == "8x8x16"
+
+
+def test_written_tiles_are_given_back(hwsim: Command) -> None:
+    """The same document but for the command that it names; an edited tile is another."""
+    assert hwsim("time", "digits_cnn", "--sram", "4000", "--write-tiles", "tiles.toml", "--json", "a.json").code == 0
+    assert hwsim("time", "digits_cnn", "--sram", "4000", "--tiles", "tiles.toml", "--json", "b.json").code == 0
+    before, after = (json.loads((hwsim.folder / name).read_text()) for name in ("a.json", "b.json"))
+    assert before.pop("provenance")["command"] != after.pop("provenance")["command"]
+    assert before == after
+    text = (hwsim.folder / "tiles.toml").read_text()
+    (hwsim.folder / "tiles.toml").write_text(text.replace('output = "chip"', 'output = "DRAM"', 1))
+    answer = hwsim("time", "digits_cnn", "--sram", "4000", "--tiles", "tiles.toml")
+    assert answer.code == 0 and "Tiles are given: layers that differ" in answer.out
+    (hwsim.folder / "tiles.toml").write_text(text.replace("conv1_conv", "conv9"))
+    message = hwsim.refused("time", "digits_cnn", "--tiles", "tiles.toml")
+    assert message == "tiles.toml: layers.conv9 must be a layer of the network, not 'conv9'"
 
 
 def test_options_change_the_machine(hwsim: Command) -> None:
