@@ -86,7 +86,7 @@ CASES = (
     _case("cnn-4-10-penalty", "digits_cnn", 4, "10:wrap", epochs=8, fitting=Fitting.PENALTY),
     _case("cnn-4-10-projection", "digits_cnn", 4, "10:wrap", epochs=8, fitting=Fitting.PROJECTION),
     _case(
-        "resnet8-4-edges", "cifar_resnet8", 4, images=10240, epochs=2, batch=128, augmentation=_AUGMENTED, edge_bits=8,
+        "resnet8-4-edges", "cifar_resnet8", 4, images=30720, epochs=3, batch=128, augmentation=_AUGMENTED, edge_bits=8,
         repaired=True,
     ),
     _case("cnn-6-12", "digits_cnn", 6, "12:saturate", epochs=8),
