@@ -210,8 +210,8 @@ def _static_text(found: Json) -> list[str]:
         f"## Static quantization of {found['title']}, 32-bit and 16-bit accumulators",
         f"""{plural(n, "image")} of {found["data"]}; one product at a time, the bias added at the end. An overflow is a write of
 a sum that does not fit; the rate is of all sums written. Bytes of an image where every layer reads and writes each operand once.
-*As stored*: the makers' integers; the others are quantized here after training, on {CALIBRATION} images, and
-saturate. *Fitted*: no input can overflow, see below.""",
+*As stored*: the makers' integers, or of a network of floats those of the default quantization; the others are quantized here
+after training, on {CALIBRATION} images, and saturate. *Fitted*: no input can overflow, see below.""",
         "| | top-1 | overflow rate | weights | less | activations | less |\n|---|---|---|---|---|---|---|\n"
         + "\n".join(lines),
         INSIDE,
