@@ -64,8 +64,10 @@ def test_every_difference_is_a_step_beside_a_tie(tmp_path: Path, name: str, reci
         return
     found = compare(path, scaling, float_bias=most.float_bias)
     logging.getLogger(__name__).info("%s, %s: %s", name, recipe, found)
-    assert sum(found.layers.different.values()) <= most.elements * found.layers.elements
-    assert found.scored <= most.scores * 10 * found.images
+    # Depthwise sums are of 9 products: a step of theirs, and so a rounded bias, is a larger part of them.
+    share = 2 if any(step.groups > 1 for step in NETWORKS[name].steps) else 1
+    assert sum(found.layers.different.values()) <= share * most.elements * found.layers.elements
+    assert found.scored <= min(0.7, share * most.scores) * 10 * found.images
     assert found.largest <= most.steps
     assert found.images - found.same <= most.images * found.images
     assert abs(found.correct - found.correct_there) <= 0.002 * found.images
