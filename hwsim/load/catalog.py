@@ -72,7 +72,7 @@ def _locate(path_or_name: str | Path) -> tuple[Path, str]:
     path = Path(path_or_name)
     if path.suffix.lower() in _FORMATS:
         return path, path.stem
-    if path.parent == Path() and not path.suffix and not path.exists():
+    if path.parent == Path() and not path.suffix:
         from hwsim.models.catalog import find
 
         try:

@@ -42,3 +42,10 @@ def test_bundled_model_by_name() -> None:
     assert (model.source_format, model.path.suffix) == ("onnx", ".onnx")
     assert model.sha256 == hashlib.sha256(model.path.read_bytes()).hexdigest()
     assert model.graph.input.shape[0] == 1
+
+
+def test_bundled_model_beside_a_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name without a suffix cannot be a model file: what lies in the working folder does not hide the bundled model."""
+    (tmp_path / "digits_cnn").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_model("digits_cnn").source_format == "onnx"
