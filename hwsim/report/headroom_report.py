@@ -10,7 +10,7 @@ from hwsim.report.figures import ANALYSIS_FIGURES
 from hwsim.report.folder import check_folder, write_folder
 from hwsim.report.headline import Headline
 from hwsim.report.page import page_environment, style_text
-from hwsim.report.render import Drawing, render
+from hwsim.report.render import Drawing, figure_files, figures_on_page, render_all
 from hwsim.report.text import grouped, percent, plural, shorten, si
 from hwsim.sim.analyze.document import AnalysisDocument, AnalyzedLayer, RegisterWidths
 
@@ -29,26 +29,23 @@ def write_headroom(document: AnalysisDocument, folder: Path) -> Path:
         As `hwsim.report.write.write_report`.
     """
     check_folder(folder)
-    drawings = [drawing for spec in ANALYSIS_FIGURES if (drawing := render(spec, document)) is not None]
+    drawings = render_all(ANALYSIS_FIGURES, document)
     files = {
         "report.html": _page(document, drawings).encode(),
         "analysis.json": document.to_json().encode(),
         "layers.csv": registers_csv(document).encode(),
+        **figure_files(drawings),
     }
-    for drawing in drawings:
-        files[f"figures/{drawing.spec.name}.svg"] = drawing.svg
-        files[f"figures/{drawing.spec.name}.png"] = drawing.png
     write_folder(folder, files)
     return folder / "report.html"
 
 
 def _page(document: AnalysisDocument, drawings: list[Drawing]) -> str:
-    drawn = {drawing.spec.name: drawing.inline() for drawing in drawings}
     return page_environment().get_template("analyze.html.j2").render(
         document=document,
         style=style_text(),
         headlines=_headlines(document),
-        figures=[(spec, spec.caption(document), drawn.get(spec.name)) for spec in ANALYSIS_FIGURES],
+        figures=figures_on_page(ANALYSIS_FIGURES, document, drawings),
         columns=_COLUMNS,
         rows=[_cells(layer, register) for layer in document.layers for register in layer.registers],
     )  # fmt: skip

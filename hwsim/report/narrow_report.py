@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hwsim.report.figures import NARROW_FIGURES
 from hwsim.report.folder import write_folder
-from hwsim.report.render import render
+from hwsim.report.render import figure_files, render_all
 from hwsim.report.wilson import wilson
 from hwsim.sim.narrow.document import NarrowDocument
 
@@ -29,12 +29,7 @@ def write_narrow(document: NarrowDocument, registers: Mapping[str, str], folder:
     """
     files = {"narrow.json": document.to_json().encode(), "rows.csv": rows_csv(document).encode()}
     files |= {f"registers/{name}": text.encode() for name, text in registers.items()}
-    for spec in NARROW_FIGURES:
-        drawing = render(spec, document)
-        if drawing is not None:
-            files[f"figures/{spec.name}.svg"] = drawing.svg
-            files[f"figures/{spec.name}.png"] = drawing.png
-    write_folder(folder, files)
+    write_folder(folder, files | figure_files(render_all(NARROW_FIGURES, document)))
 
 
 def rows_csv(document: NarrowDocument) -> str:

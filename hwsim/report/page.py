@@ -10,10 +10,10 @@ import jinja2
 from markupsafe import Markup, escape
 
 from hwsim.report import histogram
-from hwsim.report.figures import FIGURES, FigureSpec
+from hwsim.report.figures import FIGURES
 from hwsim.report.headline import headlines
 from hwsim.report.measures import OPERANDS, energy_cell, numbered, overflow_events, share
-from hwsim.report.render import Drawing
+from hwsim.report.render import Drawing, figures_on_page
 from hwsim.report.summary import summary, worst_sqnr
 from hwsim.report.table import COLUMNS, shown_columns
 from hwsim.report.text import (
@@ -35,7 +35,7 @@ _TEMPLATES = "templates"
 
 def render_page(document: RunDocument, drawings: Sequence[Drawing]) -> str:
     """Return the HTML of a report: one file, no scripts, nothing loaded from elsewhere."""
-    drawn = {drawing.spec.name: drawing.inline() for drawing in drawings}
+    figures = figures_on_page(FIGURES, document, drawings)
     worst = worst_sqnr(document)
     return (
         page_environment()
@@ -45,7 +45,7 @@ def render_page(document: RunDocument, drawings: Sequence[Drawing]) -> str:
             style=style_text(),
             headlines=headlines(document),
             summary=summary(document),
-            figures=lambda section: _figures(document, drawn, section),
+            figures=lambda section: [shown for shown in figures if shown[0].section == section],
             operands=traffic_rows(document),
             energies=energy_rows(document),
             columns=shown_columns(COLUMNS, document.layers),
@@ -89,13 +89,6 @@ def _printable(value: object) -> object:
 def _nobreak(text: str) -> Markup:
     """Keep numbers and their units on one line."""
     return Markup(re.sub(r"(?<=\d) (?=[%kMGT])", "&nbsp;", escape(visible(text))))
-
-
-def _figures(
-    document: RunDocument, drawn: dict[str, Markup], section: str
-) -> list[tuple[FigureSpec[RunDocument], str, Markup | None]]:
-    """Return the figures of a section with caption and drawing, None where there is nothing to draw."""
-    return [(spec, spec.caption(document), drawn.get(spec.name)) for spec in FIGURES if spec.section == section]
 
 
 def traffic_rows(document: TimedDocument) -> list[tuple[str, str, str, str]]:

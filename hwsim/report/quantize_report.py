@@ -11,7 +11,7 @@ from hwsim.report.figures import QUANTIZE_FIGURES
 from hwsim.report.folder import check_folder, write_folder
 from hwsim.report.headline import Headline, interval_text
 from hwsim.report.page import page_environment, style_text
-from hwsim.report.render import Drawing, render
+from hwsim.report.render import Drawing, figure_files, figures_on_page, render_all
 from hwsim.report.text import minus, percent, plural, points, shorten
 from hwsim.sim.quantize.document import ErrorFigures, QuantizedLayer, QuantizeDocument
 
@@ -33,28 +33,25 @@ def write_quantize_report(document: QuantizeDocument, folder: Path) -> Path:
         As `hwsim.report.write.write_report`.
     """
     check_folder(folder)
-    drawings = [drawing for spec in QUANTIZE_FIGURES if (drawing := render(spec, document)) is not None]
+    drawings = render_all(QUANTIZE_FIGURES, document)
     files = {
         "report.html": _page(document, drawings).encode(),
         "quantize.json": document.to_json().encode(),
         "layers.csv": layers_csv(document).encode(),
+        **figure_files(drawings),
     }
-    for drawing in drawings:
-        files[f"figures/{drawing.spec.name}.svg"] = drawing.svg
-        files[f"figures/{drawing.spec.name}.png"] = drawing.png
     write_folder(folder, files)
     return folder / "report.html"
 
 
 def _page(document: QuantizeDocument, drawings: list[Drawing]) -> str:
-    drawn = {drawing.spec.name: drawing.inline() for drawing in drawings}
     layers = {layer.index: layer for layer in document.layers}
     ranked = document.analysis.ranked if document.analysis is not None else ()
     return page_environment().get_template("quantize.html.j2").render(
         document=document,
         style=style_text(),
         headlines=_headlines(document),
-        figures=[(spec, spec.caption(document), drawn.get(spec.name)) for spec in QUANTIZE_FIGURES],
+        figures=figures_on_page(QUANTIZE_FIGURES, document, drawings),
         columns=_COLUMNS,
         rows=[_cells(layer) for layer in document.layers],
         ranked=[layers[index] for index in ranked],

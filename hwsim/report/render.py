@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,3 +55,25 @@ def render(spec: FigureSpec[Document_contra], document: Document_contra) -> Draw
         figure.savefig(svg, format="svg", metadata=_SVG_METADATA)
         figure.savefig(png, format="png", metadata=_PNG_METADATA)
     return Drawing(spec, svg.getvalue(), png.getvalue())
+
+
+def render_all(specs: Iterable[FigureSpec[Document_contra]], document: Document_contra) -> list[Drawing]:
+    """Draw the figures of `document` that have something to draw."""
+    return [drawing for spec in specs if (drawing := render(spec, document)) is not None]
+
+
+def figure_files(drawings: Iterable[Drawing]) -> dict[str, bytes]:
+    """Return what a report's folder holds of its figures: path in the folder to contents."""
+    return {
+        f"figures/{drawing.spec.name}{suffix}": contents
+        for drawing in drawings
+        for suffix, contents in ((".svg", drawing.svg), (".png", drawing.png))
+    }
+
+
+def figures_on_page(
+    specs: Iterable[FigureSpec[Document_contra]], document: Document_contra, drawings: Iterable[Drawing]
+) -> list[tuple[FigureSpec[Document_contra], str, Markup | None]]:
+    """Return what a page shows of each of `specs`: the figure, its caption, and its drawing where there is one."""
+    drawn = {drawing.spec.name: drawing.inline() for drawing in drawings}
+    return [(spec, spec.caption(document), drawn.get(spec.name)) for spec in specs]

@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from PIL import Image
 from hwsim.report.folder import check_folder, write_folder
 from hwsim.report.headline import Headline
 from hwsim.report.page import page_environment, style_text
-from hwsim.report.render import Drawing, render
+from hwsim.report.render import Drawing, figure_files, figures_on_page, render_all
 from hwsim.report.sweep_compare import Comparison, compare
 from hwsim.report.sweep_figures import SWEEP_FIGURES
 from hwsim.report.sweep_lessons import lessons
@@ -86,19 +86,17 @@ def write_sweep_report(
         As `hwsim.report.write.write_report`.
     """
     check_folder(folder)
-    drawings = [drawing for spec in SWEEP_FIGURES if (drawing := render(spec, results)) is not None]
+    drawings = [replace(drawing, png=_small(drawing.png)) for drawing in render_all(SWEEP_FIGURES, results)]
     made = [reproduce(best.row, f"machines/{best.row['key'][:12]}.toml") for best in results.best]
     comparison = None if before is None else compare(before, results)
     files = {
         "report.html": _page(results, drawings, made, comparison).encode(),
         "sweep.json": _document(results).encode(),
         "rows.csv": _rows_csv(results).encode(),
+        **figure_files(drawings),
     }
     for best, reproduction in zip(results.best, made, strict=True):
         files[f"machines/{best.row['key'][:12]}.toml"] = reproduction.machine.encode()
-    for drawing in drawings:
-        files[f"figures/{drawing.spec.name}.svg"] = drawing.svg
-        files[f"figures/{drawing.spec.name}.png"] = _small(drawing.png)
     write_folder(folder, files)
     return folder / "report.html"
 
@@ -106,7 +104,6 @@ def write_sweep_report(
 def _page(
     results: SweepResults, drawings: list[Drawing], made: Sequence[Reproduction], comparison: Comparison | None
 ) -> str:
-    drawn = {drawing.spec.name: drawing.inline() for drawing in drawings}
     ordered = sorted(results.rows, key=lambda row: (_rank(results, row), row["model"], row["cycles"] or 0, row["key"]))
     return page_environment().get_template("sweep.html.j2").render(
         results=results,
@@ -114,7 +111,7 @@ def _page(
         script=_text("sweep.js"),
         headlines=_headlines(results),
         lessons=lessons(results),
-        figures=[(spec, spec.caption(results), drawn.get(spec.name)) for spec in SWEEP_FIGURES],
+        figures=figures_on_page(SWEEP_FIGURES, results, drawings),
         best=[
             (number, best, configuration_text(best.row, results.varied), _figures(results, best.row), reproduction.commands)
             for number, (best, reproduction) in enumerate(zip(results.best, made, strict=True), 1)

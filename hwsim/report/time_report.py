@@ -9,7 +9,7 @@ from hwsim.report.folder import check_folder, write_folder
 from hwsim.report.headline import time_headlines
 from hwsim.report.measures import numbered_times
 from hwsim.report.page import energy_rows, page_environment, style_text, traffic_rows
-from hwsim.report.render import Drawing, render
+from hwsim.report.render import Drawing, figure_files, figures_on_page, render_all
 from hwsim.report.summary import time_summary
 from hwsim.report.table import TIME_COLUMNS, shown_columns, times_csv
 from hwsim.sim.document import TimeDocument
@@ -27,27 +27,24 @@ def write_time_report(document: TimeDocument, folder: Path) -> Path:
         As `hwsim.report.write.write_report`.
     """
     check_folder(folder)
-    drawings = [drawing for spec in TIME_FIGURES if (drawing := render(spec, document)) is not None]
+    drawings = render_all(TIME_FIGURES, document)
     files = {
         "report.html": _page(document, drawings).encode(),
         "time.json": document.to_json().encode(),
         "layers.csv": times_csv(document).encode(),
+        **figure_files(drawings),
     }
-    for drawing in drawings:
-        files[f"figures/{drawing.spec.name}.svg"] = drawing.svg
-        files[f"figures/{drawing.spec.name}.png"] = drawing.png
     write_folder(folder, files)
     return folder / "report.html"
 
 
 def _page(document: TimeDocument, drawings: list[Drawing]) -> str:
-    drawn = {drawing.spec.name: drawing.inline() for drawing in drawings}
     return page_environment().get_template("time.html.j2").render(
         document=document,
         style=style_text(),
         headlines=time_headlines(document),
         summary=time_summary(document),
-        figures=[(spec, spec.caption(document), drawn.get(spec.name)) for spec in TIME_FIGURES],
+        figures=figures_on_page(TIME_FIGURES, document, drawings),
         operands=traffic_rows(document),
         energies=energy_rows(document),
         columns=shown_columns(TIME_COLUMNS, document.layers),

@@ -7,7 +7,7 @@ from pathlib import Path
 from hwsim.report.figures import FIGURES
 from hwsim.report.folder import check_folder, write_folder
 from hwsim.report.page import render_page
-from hwsim.report.render import render
+from hwsim.report.render import figure_files, render_all
 from hwsim.report.table import layers_csv
 from hwsim.sim.document import RunDocument
 
@@ -32,14 +32,12 @@ def write_report(document: RunDocument, folder: Path) -> Path:
         If `folder` holds anything else than an earlier report, or cannot be written.
     """
     check_folder(folder)
-    drawings = [drawing for spec in FIGURES if (drawing := render(spec, document)) is not None]
+    drawings = render_all(FIGURES, document)
     files = {
         "report.html": render_page(document, drawings).encode(),
         "run.json": document.to_json().encode(),
         "layers.csv": layers_csv(document).encode(),
+        **figure_files(drawings),
     }
-    for drawing in drawings:
-        files[f"figures/{drawing.spec.name}.svg"] = drawing.svg
-        files[f"figures/{drawing.spec.name}.png"] = drawing.png
     write_folder(folder, files)
     return folder / "report.html"
