@@ -80,6 +80,12 @@ BUNDLED = (
         "cifar10",
         "ResNet-20 of He et al. with 1x1 shortcuts: nine residual blocks; float32",
     ),
+    BundledModel(
+        "cifar_mobilenet_v1_050",
+        FOLDER / "cifar_mobilenet_v1_050" / "model.onnx",
+        "cifar10",
+        "MobileNetV1 of width 0.5 for 32x32: 13 depthwise separable convolutions; float32",
+    ),
 )
 """Every bundled model."""
 

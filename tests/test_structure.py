@@ -53,7 +53,8 @@ ARROWS: dict[str, set[str]] = {
         "hwsim.sim.quantize.document",
     },
     "cosim": {"spec", "kernels", "dataflow"},  # also runs inside a simulator, beside a user's own hardware
-    "export": {"spec", "graph", "ops", "quant", "load", "hwsim.cosim.packing", "hwsim.cosim.vectors"},  # its words
+    # Its words, and how outliers are encoded.
+    "export": {"spec", "graph", "ops", "quant", "load", "hwsim.cosim.packing", "hwsim.cosim.vectors", "hwsim.memory.sparse"},
     "hardware": {"spec", "kernels", "dataflow", "graph", "ops", "sim", "rtl", "cosim"},
     "api": _JOINED
     | {
@@ -94,7 +95,7 @@ DISTRIBUTIONS = {
 """The distribution that brings an import, where the names differ."""
 
 MAX_LINES = 400
-MAX_BYTES = 2_000_000
+MAX_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)

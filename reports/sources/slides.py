@@ -1,10 +1,11 @@
-"""Krishnamoorthi's slides: weights only, weights and activations, 4 bits."""
+"""Krishnamoorthi's slides: weights only, weights and activations, 4 bits, precision against width."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from trade_offs import section as trade_offs
 from zoo import Bench, Score, bullets, fraction, listed, measured_on, signed, table
 
 from hwsim.quant import Mode, Scheme
@@ -239,4 +240,6 @@ not name the scheme of their (8, 4) columns; ours is {
 keep more bits; ours do not.
 
 {bullets(lines_4)}
+
+{trade_offs(benches)}
 """

@@ -22,7 +22,7 @@ from hwsim.sim.network import calibration_samples
 from hwsim.sim.quantize.engines import DynamicEngine, StaticEngine
 from hwsim.spec.wilson import Z95
 
-NETWORKS = ("cifar_lenet", "cifar_resnet8", "cifar_resnet20", "cifar_mobilenet_v1_025")
+NETWORKS = ("cifar_lenet", "cifar_resnet8", "cifar_resnet20", "cifar_mobilenet_v1_025", "cifar_mobilenet_v1_050")
 """Bundled networks that the pages measure; more need no change elsewhere."""
 
 DATASET = "cifar10"
