@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from hwsim.kernels.panels import Calls, Sums, depthwise_calls, depthwise_step, e
 from hwsim.kernels.plan import Plan
 from hwsim.kernels.requantize import Requantizer
 from hwsim.kernels.rounding import Rounding
-from hwsim.kernels.table import CONVOLVE, Entry, Step
+from hwsim.kernels.table import Entry, Step
 from hwsim.kernels.targets import Target, host
 from hwsim.kernels.tile import Operands
 from hwsim.spec import BiasAt, Overflow, Reduction
@@ -97,6 +97,12 @@ class Products:
         """Channels of a pixel that a group reads."""
         return self.channels_in // len(self.weights)
 
+    @property
+    def fits_bytes(self) -> bool:
+        """Whether activations as they are stored, and weights, are bytes, of which a weight has a sign."""
+        low, high = int(self.weights.min(initial=0)), int(self.weights.max(initial=0))
+        return not self.depthwise and np.dtype(self.dtype).itemsize == 1 and low >= -128 and high <= 127
+
     def images(self, operands: Operands) -> Images:
         """Return how kernels want the images: bytes without a sign, or words less the zero point."""
         if operands == "bytes":
@@ -148,14 +154,12 @@ class Assembled(Step):
             made = self._exact(products, sums, chosen, tall)
         else:
             start, self.late = _initial(products.bias, products.reduction)
+            order = Order(products.reduction, 16 if plan.operation == "ordered-16" else 32)
+            if order.fours and products.fits_bytes and chosen.byte_products is not None:
+                operands, images = "bytes", products.images("bytes")
+                order = replace(order, offset=images.pad - products.pad)
             sums = Sums(operands, products.weights, start, finishing, self.storage)
-            made = self._ordered(
-                products,
-                sums,
-                Order(products.reduction, 16 if plan.operation == "ordered-16" else 32),
-                plan.safe,
-                chosen,
-            )
+            made = self._ordered(products, sums, order, plan.safe, chosen)
         calls, step, together, gathered = made
         self.tallied = calls.tallied
         self.columns = np.concatenate(calls.columns)
@@ -163,6 +167,8 @@ class Assembled(Step):
         self.layer = KernelLayer(
             calls, images, products.geometry, products.channels_in, self.width, chosen, segment=products.segment,
             together=together, step=step, tall=tall, gathered=gathered,
+            group=max(products.reduction.lanes, 4) if plan.kernel == "ordered" else 4,
+            blank=images.pad - products.pad if operands == "bytes" else 0,
             counters=COUNTERS * sum(each.size for each in self.tallied),
         )  # fmt: skip
 
@@ -188,13 +194,14 @@ class Assembled(Step):
                 # Groups of pixels that overlap would count some events twice.
                 step = step if products.out_width % step == 0 else 1
             return ordered_depthwise_calls(sums, self.late, order, step, target), step, reduction.lanes, 0
-        # Groups and chains run on from one segment of a window into the next: it is written out in one piece.
-        gathered = products.segments > 1 and (reduction.lanes > 1 or reduction.psum is not None)
-        segments = 1 if gathered else products.segments
+        # Where groups or chains run on from one segment of a window into the next, it is written out in one piece.
+        across = products.segment % reduction.lanes > 0 or reduction.psum is not None
+        gathered = products.segments > 1 and across
+        segments, item = 1 if gathered else products.segments, sums.element.itemsize
         calls = ordered_calls(
-            sums, self.late, order, segments, 2 * products.group_channels, safe, products.ends, target
+            sums, self.late, order, segments, item * products.group_channels, safe, products.ends, target
         )
-        return calls, 1, 1, 2 * products.weights.shape[1] if gathered else 0
+        return calls, 1, 1, item * products.weights.shape[1] if gathered else 0
 
     def run(self, images: npt.NDArray[Any], pixels: int, monitor: Monitor | None) -> npt.NDArray[Any]:
         """Return the output [B, pixels, channels] of images [B, H, W, C]; count into a monitor."""
@@ -221,9 +228,8 @@ class Assembled(Step):
                 counts[:], first[0] = 0, NEVER
 
         kept = (record, counts, first)
-        return Entry(
-            CONVOLVE, record.fields, (Memory.SOURCE,), Memory.OUT, kept, settle if self.layer.counters else None
-        )
+        counting = settle if self.layer.counters else None
+        return Entry(self.layer.driver, record.fields, (Memory.SOURCE,), Memory.OUT, kept, counting)
 
     def _count(self, counts: Int64, first: int, monitor: Monitor) -> None:
         """Add the events of every lane to those of its channel; `first`: the first image of the batch with one."""

@@ -1,4 +1,4 @@
-"""From a kernel's IR to an address that jitted code can call; machine code is kept on disk beside Numba's."""
+"""From a kernel's IR to the address of its code; machine code is kept on disk beside Numba's."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import types
 from numba.core import config
-from numba.extending import intrinsic
 
 from hwsim.kernels.targets import Target, host
 
@@ -112,20 +110,6 @@ def _keep(path: Path, code: bytes) -> None:
         with os.fdopen(handle, "wb") as stream:
             stream.write(code + hashlib.sha256(code).digest())
         Path(temporary).replace(path)
-
-
-@intrinsic
-def call_kernel(typing_context, address, fields, first):  # type: ignore[no-untyped-def]
-    """Call the kernel at an address with its fields, in an int64 array from a place on."""
-    signature = types.void(types.int64, types.Array(types.int64, 1, "C"), types.int64)
-
-    def codegen(context: Any, b: Any, _signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[1])(context, b, value=arguments[1])
-        kind = ir.FunctionType(ir.VoidType(), [array.data.type]).as_pointer()
-        b.call(b.inttoptr(arguments[0], kind), [b.gep(array.data, [arguments[2]])])
-        return context.get_dummy_value()
-
-    return signature, codegen
 
 
 def foreign(address: int) -> Callable[[int], None]:

@@ -116,15 +116,15 @@ class Depthwise:
             ]
         # Twice the even exchange of blocks of 128 bits, which has an instruction: bytes of two taps, then pairs of both.
         loaded = [w.load(tap, w.octets) for tap in taps]
-        pairs_of = [[_unpacked(w, x, y, 16, high) for high in (0, 1)] for x, y in (loaded[:2], loaded[2:])]
+        pairs_of = [[unpacked(w, x, y, 16, high) for high in (0, 1)] for x, y in (loaded[:2], loaded[2:])]
         found = []
         for high in (0, 1):
             low, up = (b.bitcast(pair[high], w.words) for pair in pairs_of)
-            found += [b.bitcast(_unpacked(w, low, up, 8, part), w.lanes) for part in (0, 1)]
+            found += [b.bitcast(unpacked(w, low, up, 8, part), w.lanes) for part in (0, 1)]
         return found
 
 
-def _unpacked(w: Writer, x: Value, y: Value, block: int, high: int) -> Value:
+def unpacked(w: Writer, x: Value, y: Value, block: int, high: int) -> Value:
     """Interleave the lower or the upper halves of blocks of two vectors."""
     count, half = x.type.count, block // 2
     order = [block * (i // block) + high * half + i % block // 2 + count * (i % 2) for i in range(count)]

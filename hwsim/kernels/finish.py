@@ -243,7 +243,11 @@ class FinishWriter:
             [requantized(w, finish, row[v], w.at(self.constants, v * block)) for row in tile]
             for v in range(self.vectors)
         ]
-        scaled = [list(row) for row in zip(*columns, strict=True)]
+        self.put([list(row) for row in zip(*columns, strict=True)], places)
+
+    def put(self, scaled: list[State], places: list[Value]) -> None:
+        """Pack rows of results, int32, clamp them, and write them to their addresses."""
+        w, finish = self.w, self.finish
         if finish.bits == 8 and w.target.packs:
             self._packed(scaled, places)
             return

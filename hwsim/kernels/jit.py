@@ -10,6 +10,7 @@ import hashlib
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,18 +44,30 @@ if ENABLED:
     config.CACHE_DIR = str(_cache_folder())
 
 
+_natives: list[Any] = []
+"""They own the machine code of `native`, which lives as long as the process."""
+
+
+_here = threading.local()
+"""`writing`: whether this thread is inside of `_one_writer`."""
+
+
 @contextmanager
 def _one_writer() -> Iterator[None]:
-    """Keep other processes from writing to the cache."""
-    if sys.platform == "win32":
-        # It has no fcntl.
+    """Keep other processes, and other threads, from writing to the cache."""
+    if sys.platform == "win32" or getattr(_here, "writing", False):
+        # It has no fcntl; or what is compiled calls what must be compiled too.
         yield
         return
     import fcntl
 
     with (Path(config.CACHE_DIR) / "lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+        _here.writing = True
+        try:
+            yield
+        finally:
+            _here.writing = False
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -74,3 +87,14 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
 
         index.save = save_alone
     return compiled
+
+
+def native(function: Callable[[Any], None]) -> int:
+    """Compile a function of one 64-bit integer, which may call jitted ones; return its address, for code that knows no Python."""
+    signature = numba.types.void(numba.types.int64)
+    # It looks into the cache, compiles and saves all in one.
+    with _one_writer():
+        made = numba.cfunc(signature, nopython=True, cache=True, error_model="numpy")(function)
+    _natives.append(made)
+    address: int = made.address
+    return address

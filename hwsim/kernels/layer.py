@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.kernels.convolution import Memory, Panel, Shape, convolve, write_places
+from hwsim.kernels.compiled import foreign
+from hwsim.kernels.convolution import Memory, Panel, Shape
 from hwsim.kernels.copying import Copy
+from hwsim.kernels.driver import Convolve, Places
 from hwsim.kernels.fields import Call
 from hwsim.kernels.finish import aligned
 from hwsim.kernels.gather import Geometry
@@ -76,7 +78,8 @@ class Record:
     Parameters
     ----------
     fields
-        int64 [Memory.END]: what `convolve` reads; where images and results are, and what is counted, is left to fill in.
+        int64 [Memory.END]: what `hwsim.kernels.driver.Convolve` reads; where images and results are, and what is counted, is
+        left to fill in.
     kept
         Arrays whose addresses stand in the fields.
     grown
@@ -124,13 +127,18 @@ class KernelLayer:
         Output rows that a kernel treats as one, 1 or 2, of windows three taps high: see `hwsim.kernels.depthwise.Depthwise`.
     gathered
         Bytes of a window that is written out contiguously, or 0.
+    group
+        Elements of a segment that a kernel reads at once, the last ones from behind its end if need be.
+    blank
+        The byte of which windows past the last pixel consist: an activation that adds nothing.
     counters
         Number of int32 that ordered kernels count in, or 0; `tally` is where.
     """
 
     def __init__(
         self, calls: Calls, images: Images, geometry: Geometry, channels_in: int, out_pixel: int, target: Target, *,
-        segment: int, together: int = 1, step: int = 1, tall: int = 1, gathered: int = 0, counters: int = 0,
+        segment: int, together: int = 1, step: int = 1, tall: int = 1, gathered: int = 0, group: int = 4, blank: int = 0,
+        counters: int = 0,
     ) -> None:  # fmt: skip
         self.calls, self.images, self.geometry = calls, images, geometry
         self.channels_in, self.out_pixel, self.step, self.tall = channels_in, out_pixel, step, tall
@@ -138,8 +146,10 @@ class KernelLayer:
         self.pad = (
             np.array([images.pad], np.int16).view(np.uint8) if images.item == 2 else np.full(2, images.pad, np.uint8)
         )
-        self.counters, self.target = counters, target
+        self.counters, self.group, self.blank, self.target = counters, group, blank, target
         self.panels = np.stack(calls.rows)
+        self.driver = Convolve().address(target)
+        self._convolve, self._write_places = foreign(self.driver), foreign(Places().address(target))
         self._prepared = _Prepared()
         self._shapes: dict[tuple[int, ...], tuple[Any, ...]] = {}
 
@@ -163,7 +173,7 @@ class KernelLayer:
         fields = known.fields
         fields[Memory.SOURCE], fields[Memory.OUT] = source.ctypes.data, out.ctypes.data
         fields[Memory.COUNTS], fields[Memory.FIRST] = counts.ctypes.data, first.ctypes.data
-        convolve(known.address)
+        self._convolve(known.address)
 
     def record(self, images: tuple[int, ...]) -> Record:
         """Return a new record for images of a shape, for the calling thread."""
@@ -172,7 +182,7 @@ class KernelLayer:
         buffer, windows = take("buffer", sizes[0], "uint8"), take("windows", sizes[2], "uint8")
         places, outs = np.empty(pixels, np.int64), np.empty(pixels, np.int64)
         sums = take("sums", pixels * self.target.lanes, "int32")
-        blank, dump = take("blank", sizes[3], "uint8"), take("dump", SLACK, "uint8")
+        blank, dump = np.full(sizes[3], self.blank, np.uint8), take("dump", SLACK, "uint8")
         # The driver leaves the counters at zero.
         tally = np.zeros(self.counters, np.int32)
         panels = self.panels.copy()
@@ -194,8 +204,8 @@ class KernelLayer:
             Memory.PANEL_WIDTH: panels.shape[1],
         }.items():  # fmt: skip
             fields[name] = value
-        record = Record(fields, (tally, panels, places, outs), scratch.grown)
-        write_places(record.address)
+        record = Record(fields, (tally, panels, places, outs, blank), scratch.grown)
+        self._write_places(record.address)
         return record
 
     def _pixels(self, images: tuple[int, ...]) -> int:
@@ -220,11 +230,15 @@ class KernelLayer:
             if not self.counters:
                 batch, height = 1, batch * height
         item, size = self.images.item, np.dtype(self.images.dtype).itemsize
-        padded = (width + left + right) * channels * item
+        padded, source_row = (width + left + right) * channels * item, width * channels * size
         reach = (taps_y - 1) * spread_y + 1
         out_height = (height + top + bottom - reach) // stride_y + 1
+        merged = left + right == 0
+        if taps_y == 1 and top + bottom == 0 and height == out_height * stride_y > out_height:
+            # Rows that no window reads are part of the way from one row to the next.
+            height, source_row, stride_y, merged = out_height, source_row * stride_y, 1, False
         out_width = (width + left + right - (taps_x - 1) * spread_x - 1) // stride_x + 1
-        direct = self._pointwise() and size == item and self.images.operand == 0 and not self.segment % 4
+        direct = self._pointwise() and size == item and self.images.operand == 0 and not self.segment % self.group
         full = ((out_height - 1) * stride_y + reach) * padded
         rows, count = out_height, 1
         most = (
@@ -239,13 +253,13 @@ class KernelLayer:
             count = min(max(most // full, 1), batch)
         shape = np.zeros(len(Shape), np.int64)
         for name, value in {
-            Shape.IMAGES: batch, Shape.HEIGHT: height, Shape.SOURCE_ROW: width * channels * size,
+            Shape.IMAGES: batch, Shape.HEIGHT: height, Shape.SOURCE_ROW: source_row,
             Shape.COPY: 0 if direct else Copy(self.images.dtype, self.images.operands).address(self.target),
             Shape.OPERAND: self.images.operand, Shape.COUNT: width * channels, Shape.PADDED_ROW: padded, Shape.TOP: top,
             Shape.LEFT: left * channels * item, Shape.OUT_HEIGHT: out_height, Shape.OUT_WIDTH: out_width,
             Shape.STRIDE_Y: stride_y, Shape.STRIDE_X: stride_x * channels * item, Shape.REACH: reach, Shape.BLOCK_ROWS: rows,
             Shape.BLOCK_IMAGES: count, Shape.OUT_PIXEL: self.out_pixel, Shape.RUN: self.segment * item if self.gathered else 0,
-            Shape.GATHERED: self.gathered, Shape.STEP: self.step, Shape.MERGED: int(left + right == 0),
+            Shape.GATHERED: self.gathered, Shape.STEP: self.step, Shape.MERGED: int(merged),
             Shape.RIGHT: right * channels * item, Shape.TALL: self.tall,
         }.items():  # fmt: skip
             shape[name] = value

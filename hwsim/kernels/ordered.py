@@ -13,7 +13,7 @@ from llvmlite import ir
 
 from hwsim.kernels.codegen import Writer
 from hwsim.kernels.compiled import address_of
-from hwsim.kernels.gated_writer import GatedWriter
+from hwsim.kernels.gated_writer import GatedBytesWriter, GatedWriter
 from hwsim.kernels.ordered_form import Form
 from hwsim.kernels.ordered_writer import OrderedWriter
 from hwsim.kernels.targets import Target
@@ -29,4 +29,5 @@ class Ordered(Form):
 
     def write(self, target: Target, name: str) -> ir.Module:
         """Write the kernel."""
-        return (GatedWriter if self.stretch else OrderedWriter)(self, Writer(target, name)).write()
+        gated = GatedBytesWriter if self.fours else GatedWriter
+        return (gated if self.stretch else OrderedWriter)(self, Writer(target, name)).write()

@@ -27,7 +27,8 @@ class Ordering(IntEnum):
     TALLY_STRIDE = Call.OWN + 7
     """Bytes of one kind."""
     BOUNDS = Call.OWN + 8
-    """int32 [segments, stretches, 2, lanes]: between which a register stays through a stretch of products, whatever they are."""
+    """int32 [segments, stretches, `Form.bounds`, lanes]: between which a register stays through a stretch of products, whatever
+    they are; see `hwsim.kernels.gated_writer`."""
     LIMITS = Call.OWN + 9
     ENDS = Call.OWN + 9 + 3 * len(Limits)
 
@@ -58,6 +59,10 @@ class Form:
         Pairs of products of a gated kernel, or 0. Before each stretch of so many, registers are compared with bounds. Where all
         of a tile are between them, no order of these products can take one out of its range: they are summed exactly, in
         pairs. For one register, in lanes of 32 bits.
+    fours
+        Operands of a gated kernel are bytes: its stretches are of fours of products, in groups of 1, 2, or a multiple of 4.
+    offset
+        Activations in bytes are more than they should be, by as much for all of them.
     """
 
     lane: int
@@ -72,10 +77,19 @@ class Form:
     counted: bool = True
     acc_lane: int = 32
     stretch: int = 0
+    fours: bool = False
+    offset: bool = False
+
+    @property
+    def bounds(self) -> int:
+        """Vectors in the table of a stretch, per vector of the tile."""
+        return 3 + 4 * self.stretch // self.lanes if self.offset else 2
 
     @property
     def weights_per_group(self) -> int:
-        """Vectors of weights that a group reads per vector of the tile."""
+        """Vectors of weights that a group reads per vector of the tile; of those that are summed as pairs or fours, 1."""
+        if self.stretch:
+            return 1
         if self.lane == 16 or self.tree is not None or self.own:
             return self.lanes
         return (self.lanes + 1) // 2

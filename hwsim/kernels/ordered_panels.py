@@ -10,10 +10,13 @@ import numpy.typing as npt
 
 from hwsim.kernels.convolution import OUTPUT
 from hwsim.kernels.finish import Finish
+from hwsim.kernels.listed import Listed
+from hwsim.kernels.listed_panels import listed_fields, listed_kernel
 from hwsim.kernels.ordered import Ordered
 from hwsim.kernels.ordered_form import Ordering
 from hwsim.kernels.panels import Calls, Sums, exact_call, lanes32, spread
 from hwsim.kernels.registers import Kind, Limits, limits
+from hwsim.kernels.stretches import fours_of_stretch, stretch_table
 from hwsim.kernels.targets import Target
 from hwsim.kernels.tile import Tile
 from hwsim.spec import Reduction, Register
@@ -39,10 +42,13 @@ class Order:
         Order and registers.
     lane
         Bits of the lanes of products, tree and partial sums.
+    offset
+        What activations are more than the multiplier sees, where operands are bytes; None: they are words.
     """
 
     reduction: Reduction
     lane: int
+    offset: int | None = None
 
     MOST_ROWS: ClassVar[int] = 8
     """No tile has more rows."""
@@ -57,7 +63,13 @@ class Order:
         """Bits of the accumulator's lanes."""
         return 16 if self.lane == 16 and self.acc.bits <= 16 else 32
 
-    def kernel(self, finish: Finish, vectors: int, *, own: bool, rows: int) -> Ordered:
+    @property
+    def fours(self) -> bool:
+        """Whether products may be of bytes, four at once: of one register, in groups that are parts of four, or some fours."""
+        simple = self.lane == 32 and self.reduction.tree is None and self.reduction.psum is None
+        return simple and (self.reduction.lanes in (1, 2) or self.reduction.lanes % 4 == 0)
+
+    def kernel(self, finish: Finish, vectors: int, *, own: bool, rows: int, stretch: int) -> Ordered:
         """Return the kernel for a tile."""
         reduction = self.reduction
 
@@ -67,22 +79,31 @@ class Order:
         return Ordered(
             self.lane, rows, vectors, finish, Kind.of(self.acc, self.acc_lane), reduction.lanes,
             kind(reduction.psum, self.lane), kind(reduction.tree, self.lane), own, acc_lane=self.acc_lane,
-            stretch=0 if own else self.stretch,
+            stretch=stretch,
+            fours=self.offset is not None, offset=bool(self.offset),
         )  # fmt: skip
 
-    @property
-    def stretch(self) -> int:
-        """Pairs of products whose bounds a register is compared with at once; 0: none.
+    def stretch(self, weights: Int64, span: tuple[int, int]) -> int:
+        """Return the pairs, or fours, of products whose bounds a register is compared with at once; 0: none.
 
-        A narrow register has room for few of them, a wide one for more comparisons' worth.
+        A narrow register has room for few of them, a wide one for more comparisons' worth. weights [segments, K, lanes].
         """
+        if self.offset is not None:
+            return fours_of_stretch(weights, span, self.acc.format, self.reduction.lanes)
         simple = self.reduction.lanes == 1 and self.reduction.psum is None
         return (2 if self.acc.bits <= 18 else 4) if simple and self.lane == 32 else 0
+
+    @property
+    def listed(self) -> bool:
+        """Whether products of zero are left out: of one register, in lanes of 16 bits."""
+        return self.lane == 16 and self.reduction.lanes == 1 and self.reduction.psum is None
 
     def rows(self, target: Target, vectors: int) -> int:
         """Return rows of a tile: its registers, their counters and a group's terms share the processor's."""
         wide = 8 if target.registers == 32 else 4
-        if self.stretch and vectors == 2 and target.registers == 32:
+        if self.offset is not None:
+            return wide
+        if self.lane == 32 and self.reduction.lanes == 1 and self.reduction.psum is None and vectors == 2 and wide == 8:
             return 6
         if self.reduction.tree is not None or self.reduction.lanes > 8:
             return wide // 4
@@ -102,7 +123,7 @@ class Order:
 
 
 def ordered_call(
-    calls: Calls, sums: Sums, order: Order, kernel: Ordered, number: Int64, weights: Int64, late: Int64, target: Target,
+    calls: Calls, sums: Sums, order: Order, kernel: Ordered | Listed, number: Int64, weights: Int64, late: Int64, target: Target,
     segments: int, span: tuple[int, int],
 ) -> dict[int, int]:  # fmt: skip
     """Return the fields of one call.
@@ -119,35 +140,54 @@ def ordered_call(
         Smallest and largest activation.
     """
     lanes, wide = target.lanes, number.size // target.lanes
-    groups = -(-weights.shape[0] // segments // (2 if kernel.stretch else kernel.lanes))
-    by_segment = weights.reshape(segments, -1, number.size)
-    packed = _packed(kernel, by_segment, groups)
     initial = lanes32(sums.start, number)
     fields = {
         **order.fields(),
-        Ordering.SEGMENTS: segments,
-        Ordering.GROUPS: groups,
-        Ordering.WEIGHTS: calls.address(packed),
-        Ordering.START: calls.address(initial.astype(np.int16) if kernel.acc_lane == 16 else initial),
+        Ordering.START: calls.address(initial.astype(np.int16) if order.acc_lane == 16 else initial),
         Ordering.TALLY: sum(each.size for each in calls.tallied) * COUNTERS * 4,
         Ordering.TALLY_STRIDE: wide * target.bytes,
     }
-    if kernel.stretch:
-        fields[Ordering.BOUNDS] = calls.address(_stretch_bounds(by_segment, order.acc, span, kernel.stretch))
     calls.tallied.append(number)
-    if sums.rounding is not None:
-        leaving = number[kernel.finish.order(target, wide)] if kernel.own else number
-        fields |= calls.ends(Ordering.ENDS, sums.rounding, leaving, late, sums.storage, lanes)
-        calls.columns.append(leaving)
+    own = isinstance(kernel, Ordered) and kernel.own
+    if isinstance(kernel, Listed):
+        fields |= listed_fields(calls, kernel, weights, segments, target)
     else:
-        calls.columns.append(number)
+        fields |= _summed(calls, order, kernel, weights, segments, span)
+    leaving = number
+    if sums.rounding is not None:
+        leaving = number[kernel.finish.order(target, wide)] if own else number
+        fields |= calls.ends(Ordering.ENDS, sums.rounding, leaving, late, sums.storage, lanes)
+    calls.columns.append(leaving)
+    return fields
+
+
+def _summed(
+    calls: Calls, order: Order, kernel: Ordered, weights: Int64, segments: int, span: tuple[int, int]
+) -> dict[int, int]:
+    """Return the fields of a call that say what it sums."""
+    depth = weights.shape[0] // segments
+    if kernel.fours:
+        whole = max(kernel.lanes, 4)
+        groups = -(-depth // whole) * whole // 4
+    else:
+        groups = -(-depth // (2 if kernel.stretch else kernel.lanes))
+    by_segment = weights.reshape(segments, -1, weights.shape[1])
+    fields: dict[int, int] = {
+        Ordering.SEGMENTS: segments,
+        Ordering.GROUPS: groups,
+        Ordering.WEIGHTS: calls.address(_packed(kernel, by_segment, groups)),
+    }
+    if kernel.stretch:
+        fields[Ordering.BOUNDS] = calls.address(
+            stretch_table(kernel, order.acc.format, order.offset or 0, by_segment, span)
+        )
     return fields
 
 
 def _packed(kernel: Ordered, weights: Int64, groups: int) -> npt.NDArray[Any]:
     """Return weights [segments, K, N] group by group, as words of 16 bits or in pairs with 0 or with their neighbour."""
     if kernel.stretch:
-        return _in_pairs(weights, groups)
+        return _together(weights, groups, 4, np.int8) if kernel.fours else _together(weights, groups, 2, np.int16)
     segments, depth, width = weights.shape
     filled = np.zeros((segments, groups * kernel.lanes, width), np.int64)
     filled[:, :depth] = weights
@@ -164,30 +204,12 @@ def _packed(kernel: Ordered, weights: Int64, groups: int) -> npt.NDArray[Any]:
     return halves
 
 
-def _in_pairs(weights: Int64, pairs: int) -> npt.NDArray[np.int16]:
-    """Return weights [segments, K, N] as [segments, pairs, N, 2]."""
+def _together(weights: Int64, groups: int, size: int, element: type[np.integer[Any]]) -> npt.NDArray[Any]:
+    """Return weights [segments, K, N] as [segments, groups, N, size]."""
     segments, depth, width = weights.shape
-    filled = np.zeros((segments, 2 * pairs, width), np.int16)
+    filled: npt.NDArray[Any] = np.zeros((segments, size * groups, width), element)
     filled[:, :depth] = weights
-    return np.ascontiguousarray(filled.reshape(segments, pairs, 2, width).swapaxes(2, 3))
-
-
-def _stretch_bounds(weights: Int64, acc: Register, span: tuple[int, int], pairs: int) -> npt.NDArray[np.int32]:
-    """Return between which an accumulator stays in its range through each stretch, whatever the activations are.
-
-    Any prefix of a stretch adds at least the sum of its terms' negative ends and at most that of their positive ones. int32
-    [segments, stretches, 2, N] for weights [segments, K, N].
-    """
-    segments, depth, width = weights.shape
-    products = 2 * pairs
-    filled = np.zeros((segments, -(-depth // products) * products, width), np.int64)
-    filled[:, :depth] = weights
-    ends = filled * span[0], filled * span[1]
-    rising, falling = np.maximum(np.maximum(*ends), 0), np.minimum(np.minimum(*ends), 0)
-    shape = (segments, -1, products, width)
-    lower = acc.format.lo - falling.reshape(shape).sum(axis=2)
-    upper = acc.format.hi - rising.reshape(shape).sum(axis=2)
-    return np.stack([lower, upper], axis=2).clip(-(2**31), 2**31 - 1).astype(np.int32)
+    return np.ascontiguousarray(filled.reshape(segments, groups, size, width).swapaxes(2, 3))
 
 
 def ordered_calls(
@@ -217,13 +239,22 @@ def ordered_calls(
             if unordered:
                 # What is added behind the accumulator may as well be in it; where sums leave as they are, it is added later.
                 start = sums.start + late if sums.rounding is not None else sums.start
+                start = start - sums.weights.sum(axis=1).reshape(-1) * (order.offset or 0)
                 kernel, fields = exact_call(
                     calls, replace(sums, start=start), finish, number, weights, segments, target
                 )
                 fields[Tile.OUT_STRIDE] = row
                 calls.columns.append(number)
             else:
-                ordered = order.kernel(finish, wide // per, own=False, rows=order.rows(target, wide // per))
+                ordered: Ordered | Listed
+                if order.listed:
+                    depth = len(weights) // segments
+                    kind = Kind.of(order.acc, 16)
+                    ordered = listed_kernel(wide, finish, kind, depth, target, signed=span[0] < 0)
+                else:
+                    rows = order.rows(target, wide // per)
+                    stretch = order.stretch(weights.reshape(segments, -1, weights.shape[1]), span)
+                    ordered = order.kernel(finish, wide // per, own=False, rows=rows, stretch=stretch)
                 fields = ordered_call(calls, sums, order, ordered, number, weights, late, target, segments, span)
                 fields[Ordering.OUT_STRIDE] = row
                 kernel = ordered.address(target)
@@ -237,7 +268,7 @@ def _panels(channels: int, lanes: int, order: Order) -> list[tuple[int, int]]:
     """Split channels into panels: (channels, vectors of 32-bit lanes), as many as the registers of a tile allow."""
     simple = order.reduction.psum is None and order.reduction.tree is None
     most = (4 if order.lane == 16 else 2) if simple else (2 if order.lane == 16 else 1)
-    least = 2 if order.lane == 16 else 1
+    least = 2 if order.lane == 16 and not order.listed else 1
     panels = []
     for first in range(0, channels, most * lanes):
         size = min(most * lanes, channels - first)
@@ -257,7 +288,7 @@ def ordered_depthwise_calls(sums: Sums, late: Int64, order: Order, step: int, ta
     item = sums.storage.itemsize if sums.rounding is not None else 4
     for first in range(0, channels * step, width):
         size = min(width, channels * step - first)
-        kernel = order.kernel(sums.finish(size == width), 1, own=True, rows=order.rows(target, 1))
+        kernel = order.kernel(sums.finish(size == width), 1, own=True, rows=order.rows(target, 1), stretch=0)
         lane = np.arange(width)
         number = np.where(lane < size, (first + lane) % channels, -1)
         weights = sums.weights[0][:, np.maximum(number, 0)] * (number >= 0)

@@ -79,10 +79,10 @@ def plan_products(
     proof = f"overflow is possible: {needed} accumulator bits would rule it out and it has {acc.bits}"
     if bounds.acc_fits(reduction):
         proof = "overflow is possible in the partial sum or the tree, not in the accumulator"
-    limit = 2 ** (acc.bits - 1)
-    if acc.bits > 32:
-        limit = _reach(bias, weights, reduction)
     late = 0 if reduction.bias_at is BiasAt.START else int(np.abs(bias).max(initial=0))
+    # What the accumulator takes may bound it more closely than its range, or alone where that is beyond 32 bits.
+    start = int(np.abs(bias).max(initial=0)) - late
+    limit = min(2 ** (acc.bits - 1), start + _taken(weights, reduction))
     found, reason = _ordered(weights, low, high, bounds, reduction, limit)
     if limit + late >= INT32 and not (acc.bits == 32 and late == 0):
         found, reason = None, "what leaves the accumulator needs more than 32 bits"
@@ -120,12 +120,12 @@ def _bytes_obstacle(weights: npt.NDArray[Any], depthwise: bool, stored_bits: int
     return "the weights of a channel need more than 8 bits" if bool(np.any(high - low > 255)) else ""
 
 
-def _reach(bias: npt.NDArray[np.int64], weights: npt.NDArray[Any], reduction: Reduction) -> int:
-    """Bound an accumulator wider than 32 bits by the partial sums that it takes, whatever they are."""
+def _taken(weights: npt.NDArray[Any], reduction: Reduction) -> int:
+    """Bound what an accumulator takes from partial sums, whatever they are; those of products have no bound here."""
     if reduction.psum is None:
         return int(INT32)
     chains = -(-weights.shape[-2] // (reduction.lanes * (reduction.chain or 1)))
-    return int(np.abs(bias).max(initial=0)) + int(chains * 2 ** (reduction.psum.bits - 1))
+    return int(chains * 2 ** (reduction.psum.bits - 1))
 
 
 def _ordered(

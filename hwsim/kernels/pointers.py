@@ -29,12 +29,6 @@ def words(address: Any, count: Any) -> Any:
 
 
 @jit
-def dwords(address: Any, count: Any) -> Any:
-    """Return `count` 32-bit integers."""
-    return carray(_pointer(address, np.int32), (count,))
-
-
-@jit
 def octets(address: Any, count: Any) -> Any:
     """Return `count` bytes without a sign."""
     return carray(_pointer(address, np.uint8), (count,))

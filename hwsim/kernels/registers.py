@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from llvmlite import ir
+
 from hwsim.kernels.codegen import I64, State, Value, Writer, constant
 from hwsim.spec import Overflow, Register
 
@@ -72,11 +74,15 @@ class RegisterWriter:
         Its first field.
     counted
         Whether to count events.
+    vector
+        Its type, where that is not a whole vector of its lanes.
     """
 
-    def __init__(self, w: Writer, kind: Kind, lane: int, first: int, *, counted: bool) -> None:
+    def __init__(
+        self, w: Writer, kind: Kind, lane: int, first: int, *, counted: bool, vector: ir.VectorType | None = None
+    ) -> None:
         self.w, self.kind, self.lane, self.counted, self.first = w, kind, lane, counted, first
-        self.vector = w.lanes if lane == 32 else w.words
+        self.vector = vector or (w.lanes if lane == 32 else w.words)
         self.lo, self.hi, self.spare = (self._splat(field) for field in (Limits.LO, Limits.HI, Limits.SPARE))
 
     def _splat(self, field: Limits) -> Value:
@@ -110,6 +116,23 @@ class RegisterWriter:
         events = b.select(event, b.add(events, constant(self.vector, 1)), events)
         return held, [events, b.select(event, b.add(ends, end), ends)]
 
+    def write_known(self, register: Value, addend: Value, counter: Value, unit: Value) -> tuple[Value, Value]:
+        """Return what the register holds after a sum, and a counter to which an event has added its lane of `unit`.
+
+        For those who know the side of an event from elsewhere, as from the sign of the addend.
+        """
+        w, b, kind = self.w, self.w.b, self.kind
+        total = b.add(register, addend)
+        if kind.overflow is Overflow.WRAP and not kind.full:
+            # A sum that leaves its lane comes back outside of the register's range: it has less than half as many values more.
+            held = end = b.ashr(b.shl(total, self.spare), self.spare)
+        else:
+            end = w.named("llvm.sadd.sat", register, addend)
+            end = end if kind.full else w.clamp(end, self.lo, self.hi)
+            held = end if kind.overflow is Overflow.SATURATE else total
+        struck = b.icmp_signed("!=", end, total)
+        return held, b.select(struck, b.add(counter, unit), counter)
+
     def tally(self, counters: State, place: Value, stride: Value) -> None:
         """Add the events above, and `stride` bytes further those below, to int32 counters."""
         w, b = self.w, self.w.b
@@ -123,9 +146,9 @@ class RegisterWriter:
 
 
 def widened(w: Writer, value: Value, *, signed: bool = True) -> list[Value]:
-    """Return the 32-bit lanes of a vector: itself, or the lower and the upper half of 16-bit lanes."""
+    """Return the 32-bit lanes of a vector: itself, or each whole vector's worth of 16-bit lanes."""
     if value.type == w.lanes:
         return [value]
     lanes = w.target.lanes
-    parts = [w.shuffle(value, value, range(first, first + lanes)) for first in (0, lanes)]
+    parts = [w.shuffle(value, value, range(first, first + lanes)) for first in range(0, value.type.count, lanes)]
     return [w.b.sext(part, w.lanes) if signed else w.b.zext(part, w.lanes) for part in parts]

@@ -5,19 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from llvmlite import ir
 
-from hwsim.kernels.compiled import call_kernel
-from hwsim.kernels.convolution import convolve
-from hwsim.kernels.jit import jit
+from hwsim.kernels.codegen import BYTES, I64, State, Value, Writer
+from hwsim.kernels.compiled import address_of, foreign
+from hwsim.kernels.driver import call
 from hwsim.kernels.monitor import Monitor
-from hwsim.kernels.pointers import words
-
-CONVOLVE = 0
-"""In place of a kernel's address: `hwsim.kernels.convolution.convolve`."""
+from hwsim.kernels.targets import Target
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Entry:
     Parameters
     ----------
     kernel
-        Address of a generated kernel, or `CONVOLVE`.
+        Address of a generated kernel, or of a layer's driver.
     fields
         int64: what it reads.
     inputs, output
@@ -61,16 +60,39 @@ class View(Step):
         raise AssertionError(f"a view of {shapes} has no entry")
 
 
-def table_of(entries: Sequence[Entry]) -> npt.NDArray[np.int64]:
-    """Return a table, which holds as long as its entries are kept."""
-    return np.array([(entry.kernel, entry.fields.ctypes.data) for entry in entries], np.int64).reshape(-1)
+class _Numbers(IntEnum):
+    """Fields of `_Calls`; entries follow, two numbers each."""
+
+    COUNT = 0
+    ENTRIES = 1
 
 
-@jit
-def run_table(table: Any) -> None:
-    """Call every function of a table with its fields."""
-    for at in range(0, table.shape[0], 2):
-        if table[at] == CONVOLVE:
-            convolve(table[at + 1])
-        else:
-            call_kernel(table[at], words(table[at + 1], 1), 0)
+@dataclass(frozen=True)
+class _Calls:
+    """Calls every function of a table with its fields."""
+
+    def write(self, target: Target, name: str) -> ir.Module:
+        w = Writer(target, name)
+        first = w.at(w.b.bitcast(w.function.args[0], BYTES), 8 * _Numbers.ENTRIES)
+
+        def entry(n: Value, _state: State) -> State:
+            at = w.at(first, w.b.mul(n, I64(16)))
+            call(w, w.load(at, I64), w.b.inttoptr(w.load(at, I64, 8), BYTES))
+            return []
+
+        w.loop(w.field(_Numbers.COUNT), [], entry)
+        return w.done()
+
+
+class Table:
+    """Entries, one behind the other."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = entries
+        pairs = [number for entry in entries for number in (entry.kernel, entry.fields.ctypes.data)]
+        self._numbers = np.array([len(entries), *pairs], np.int64)
+        self._address, self._run = self._numbers.ctypes.data, foreign(address_of("table", _Calls().write))
+
+    def run(self) -> None:
+        """Run the layers on what their fields point to."""
+        self._run(self._address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from hwsim.graph import Array, Operator, Tensor, Unit
 from hwsim.kernels import elementwise
-from hwsim.kernels.addition import HEADROOM, ByteAdder
+from hwsim.kernels.addition import HEADROOM, ByteAdder, all_sums, requantizers, scaled_adder
 from hwsim.kernels.jit import ENABLED
 from hwsim.kernels.requantize import PROFILES, factor_for
+from hwsim.kernels.weighted_sum import weighted_adder
 from hwsim.ops.activation import Activation, Clamp
 from hwsim.ops.checks import activation_quantization
 from hwsim.ops.float_steps import to_integers, to_real
@@ -63,8 +64,20 @@ class Add(Operator):
         lo, hi = self.activation.clamp(result)
         zero_a, zero_b, zero_out = (int(q.zero_point) for q in (first, second, result))
         scale_a, scale_b, scale_out = (float(q.scale) for q in (first, second, result))
+        bytes_only = ENABLED and all(q.format.storage in ("int8", "uint8") for q in (first, second, result))
+        signed = (first.format.storage == "int8", second.format.storage == "int8")
+        near, storage = (scale_a / scale_out, scale_b / scale_out), result.format.storage
         if arithmetic.profile is Profile.ORT_FLOAT32:
-            return SimpleUnit(lambda a, b: to_integers(result, to_real(first, a) + to_real(second, b), lo, hi))
+
+            def in_reals(a: Array, b: Array) -> Array:
+                return to_integers(result, to_real(first, a) + to_real(second, b), lo, hi)
+
+            if not bytes_only:
+                return SimpleUnit(in_reals)
+            both = [np.arange(256).astype(np.uint8) + np.uint8(128 * sign) for sign in signed]
+            a, b = (side.view(q.format.storage) for side, q in zip(both, (first, second), strict=True))
+            table = in_reals(a[:, None], b[None]).astype(np.int64)
+            return _adding(weighted_adder(table, near, signed, lo, hi, storage), in_reals, inputs)
 
         # TFLite's choice: the shifted 8-bit (16-bit) difference of value and zero point stays below 2**31 (2**33).
         headroom = HEADROOM if max(q.format.bits for q in (first, second, result)) <= 8 else 15
@@ -72,30 +85,37 @@ class Add(Operator):
         reals = [scale_a / largest, scale_b / largest, largest / ((1 << headroom) * scale_out)]
         require(reals[2] < 2.0**20, "add: input scale / output scale", "below 2**39", 2 * reals[2] * (1 << headroom))
         factors = [factor_for(real, arithmetic.profile) for real in reals]
-        table = np.array([(factor.multiplier, factor.shift) for factor in factors], np.int64)
+        numbers = np.array([(factor.multiplier, factor.shift) for factor in factors], np.int64)
         profile = PROFILES.index(arithmetic.profile)
-        storage = result.format.storage
-        bytes_only = all(q.format.storage in ("int8", "uint8") for q in (first, second, result))
-        if ENABLED and headroom == HEADROOM and bytes_only and arithmetic.profile is Profile.TFLITE:
-            signed = (first.format.storage == "int8", second.format.storage == "int8")
-            adder = ByteAdder((reals[0], reals[1], reals[2]), (zero_a, zero_b, zero_out), signed, lo, hi, storage)
-            if adder.legal:
 
-                def run_bytes(a: Array, b: Array) -> Array:
-                    a, b, shape = _flat(a, b)
-                    return adder(a, b).reshape(shape)
-
-                return SimpleUnit(run_bytes, adder if _alike(inputs, adder.least) else None)
-
-        def run(a: Array, b: Array) -> Array:
+        def golden(a: Array, b: Array) -> Array:
             a, b, shape = _flat(a, b)
             out = np.empty(a.shape, storage)
             elementwise.add(
-                a, b, zero_a, zero_b, headroom, table, np.array(reals, np.float32), profile, zero_out, lo, hi, out
+                a, b, zero_a, zero_b, headroom, numbers, np.array(reals, np.float32), profile, zero_out, lo, hi, out
             )
             return out.reshape(shape)
 
-        return SimpleUnit(run)
+        if not bytes_only or headroom != HEADROOM:
+            return SimpleUnit(golden)
+        parts = requantizers(reals, arithmetic.profile, zero_out, lo, hi)
+        table = all_sums(parts, (zero_a, zero_b), signed)
+        adder = weighted_adder(table, near, signed, lo, hi, storage)
+        if adder is None and arithmetic.profile is Profile.TFLITE:
+            adder = scaled_adder(parts, (zero_a, zero_b), signed, storage)
+        return _adding(adder, golden, inputs)
+
+
+def _adding(adder: ByteAdder | None, golden: Callable[[Array, Array], Array], inputs: Sequence[Tensor]) -> Unit:
+    """Return the unit of a kernel, where there is one."""
+    if adder is None:
+        return SimpleUnit(golden)
+
+    def run(a: Array, b: Array) -> Array:
+        a, b, shape = _flat(a, b)
+        return adder(a, b).reshape(shape)
+
+    return SimpleUnit(run, adder if _alike(inputs, adder.least) else None)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from hwsim.graph import Array, Operator, Tensor, Unit
-from hwsim.kernels.softmax import softmax_rows
+from hwsim.kernels.jit import ENABLED
+from hwsim.kernels.softmax import ByteSoftmax, softmax_rows
 from hwsim.ops.checks import activation_quantization
 from hwsim.ops.float_steps import to_integers, to_real
 from hwsim.ops.simple_unit import SimpleUnit
@@ -65,4 +66,8 @@ class Softmax(Operator):
             softmax_rows(rows, multiplier, shift, diff_min, form.bits, form.lo, form.hi, out)
             return out.reshape(values.shape)
 
-        return SimpleUnit(run)
+        step = None
+        if ENABLED and form.bits == 8 and source.format.storage in ("int8", "uint8"):
+            signed = source.format.storage == "int8"
+            step = ByteSoftmax(multiplier, shift, diff_min, form.bits, form.lo, form.hi, signed=signed)
+        return SimpleUnit(run, step)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from hwsim.graph import Array, Graph, Node, Unit
 from hwsim.kernels.monitor import Monitor
@@ -111,10 +114,10 @@ class Program:
         dict
             Arrays by tensor name.
         """
-        wanted = set(self.graph.outputs)
         watched = monitors is not None and any(monitor.observe for monitor in monitors.values())
         if not keep and not watched and self._fits(batch):
             return self._run_stages(batch, monitors)
+        wanted = set(self.graph.outputs)
         kept = {self.graph.inputs[0]: batch} if keep else {}
         for node, _, outputs in self.steps(batch, monitors):
             kept.update(
@@ -124,9 +127,14 @@ class Program:
 
     def _fits(self, batch: Array) -> bool:
         """Whether a batch is of the shape and dtype that chains are made for."""
+        shape, dtype = self._expected
+        return batch.shape[1:] == shape and batch.dtype == dtype and len(batch) > 0
+
+    @functools.cached_property
+    def _expected(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         tensor = self.graph.input
         dtype = "float32" if tensor.quantization is None else tensor.quantization.format.storage
-        return batch.shape[1:] == tensor.shape[1:] and batch.dtype == dtype and len(batch) > 0
+        return tensor.shape[1:], np.dtype(dtype)
 
     @functools.cached_property
     def _constants(self) -> dict[str, Array]:
@@ -144,9 +152,15 @@ class Program:
                 found.append((self.graph.nodes[stage], self.graph.last_used(stage)))
         return found
 
+    @functools.cached_property
+    def _read_outside(self) -> dict[str, Array]:
+        """The constants that nodes outside of chains read."""
+        nodes = [stage for stage, _ in self._stages if isinstance(stage, Node)]
+        return {name: self._constants[name] for node in nodes for name in node.inputs if name in self._constants}
+
     def _run_stages(self, batch: Array, monitors: Monitors | None) -> dict[str, Array]:
         """Return the network's outputs; layers that can be one compiled call are."""
-        values = {**self._constants, self.graph.inputs[0]: batch}
+        values = {**self._read_outside, self.graph.inputs[0]: batch}
         for stage, freed in self._stages:
             if isinstance(stage, Chain):
                 values.update(stage.run(values, monitors))

@@ -147,9 +147,9 @@ def drawn(
 
 
 def replan(case: Case, weights: Array) -> Case:
-    """Return a case of signed bytes with other weights, planned again."""
+    """Return a case of bytes with other weights, planned again."""
     products = replace(case.products, weights=weights)
-    ends = -128 - products.subtract, 127 - products.subtract
+    ends = products.ends
     bounds = bound(weights[0], products.bias, *ends, products.reduction)
     plan = plan_products(weights, products.bias, *ends, bounds, products.reduction, stored_bits=8)
     return replace(case, products=products, plan=plan)

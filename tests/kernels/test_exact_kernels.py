@@ -29,6 +29,8 @@ SHAPES = {
     "pointwise": Shape(channels=8, outputs=33, **POINTWISE),
     "pointwise of odd channels": Shape(channels=9, outputs=33, **POINTWISE),
     "pointwise with stride": Shape(channels=9, outputs=33, kernel=(1, 1), stride=(2, 2), padding=(0, 0, 0, 0)),
+    "pointwise with stride, rows left out": Shape(6, 5, 9, 33, kernel=(1, 1), stride=(2, 2), padding=(0, 0, 0, 0)),
+    "flat with stride, rows left out": Shape(9, 7, kernel=(1, 3), stride=(3, 2), padding=(0, 1, 0, 1)),
     "a pixel": Shape(1, 1, 70, 10, **POINTWISE),
     "depthwise": Shape(9, 17, 33, depthwise=True),
     "depthwise, few channels, pixels side by side": Shape(9, 23, 8, depthwise=True),
@@ -103,6 +105,8 @@ def test_images_larger_than_a_block(channels: int) -> None:
         assert 83 * 61 * channels * 2 > BUFFER_BYTES
         check(drawn(shape, WIDE, rng), finished=True)
         check(drawn(replace(shape, depthwise=True), WIDE, rng), finished=True)
+    left_out = Shape(84, 61, channels, 18, batch=2, kernel=(1, 1), stride=(2, 1), padding=(0, 0, 0, 0))
+    check(drawn(left_out, WIDE, rng), finished=True)
 
 
 def test_many_small_images_share_a_block() -> None:

@@ -15,6 +15,9 @@ from simd_cases import Shape, check, compiled_anew, drawn
 
 import hwsim.kernels.assemble as assemble_module
 import hwsim.kernels.finish as finish_module
+import hwsim.kernels.listed as listed_module
+import hwsim.kernels.listed_panels as listed_panels_module
+import hwsim.kernels.ordered_panels as ordered_panels_module
 import hwsim.kernels.ordered_writer as ordered_module
 import hwsim.kernels.panels as panels_module
 import hwsim.kernels.reduce as reduce_module
@@ -180,7 +183,7 @@ def check_kernels() -> None:
         check(drawn(Shape(9, 7, 24, depthwise=True), Reduction(Register(32, Overflow.WRAP)), rng), target)
         for overflow in Overflow:
             check(drawn(Shape(), Reduction(Register(13, overflow)), rng), target)
-            check(drawn(Shape(), Reduction(Register(17, overflow), bias_at=BiasAt.END), rng), target)
+            check(drawn(Shape(channels=13), Reduction(Register(17, overflow), bias_at=BiasAt.END), rng), target)
         chain = Reduction(Register(20, Overflow.WRAP), 1, None, 4, Register(15, Overflow.SATURATE))
         check(drawn(Shape(), chain, rng), target)
         check(drawn(Shape(), Reduction(Register(16, Overflow.WRAP), 3, Register(15, Overflow.SATURATE)), rng), target)
@@ -216,6 +219,13 @@ KERNEL_MUTANTS: dict[str, tuple[ModuleType, str, str, str, tuple[ModuleType, ...
     "wrapping keeps a bit too many": (
         registers_module, "RegisterWriter", "held = b.ashr(b.shl(total, self.spare), self.spare)", "held = total",
         (ordered_module,),
+    ),
+    "negative activations count on the wrong side": (
+        listed_panels_module, "listed_fields", "ABOVE + BELOW - rising", "rising", (ordered_panels_module,),
+    ),
+    "the products behind a list's last whole turn are left out": (
+        listed_module, "Listed", "b.add(found, I64(self.UNROLLED - 1)), I64(self.UNROLLED", "found, I64(self.UNROLLED",
+        (listed_panels_module, ordered_panels_module),
     ),
     "above is below": (registers_module, "RegisterWriter", "enumerate((above, b.sub(events, above)))",
                        "enumerate((b.sub(events, above), above))", (ordered_module,)),

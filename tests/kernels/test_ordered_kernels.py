@@ -39,6 +39,9 @@ def more_registers() -> Iterator[Reduction]:
             yield Reduction(parse(f"{bits}:{other}"), 1, chain=5, psum=parse(f"19:{overflow}"), bias_at=BiasAt.END)
         yield Reduction(parse(f"17:{other}"), 4, parse(f"15:{overflow}"), 2, parse(f"16:{other}"), bias_at=BiasAt.END)
         yield Reduction(parse(f"48:{other}"), 1, chain=6, psum=parse(f"15:{overflow}"))
+        yield Reduction(parse(f"32:{other}"), 1, chain=6, psum=parse(f"15:{overflow}"), bias_at=BiasAt.END)
+        for lanes in (1, 2, 8, 12):
+            yield Reduction(parse(f"17:{overflow}"), lanes, bias_at=BiasAt.END)
 
 
 TARGETS = [runnable()[0], runnable()[-1]]
@@ -161,3 +164,24 @@ def test_channels_that_cannot_overflow_run_unordered(text: str, chained: bool) -
     assert 64 <= np.count_nonzero(again.plan.safe) < 100
     events = check(again)
     assert events > 0 or (chained and register.bits > 15)
+
+
+@pytest.mark.parametrize("text", ["9:saturate", "16:saturate", "11:wrap", "16:wrap"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_products_of_zero_are_left_out(dtype: str, text: str) -> None:
+    """Activations of which most are zero, whole pixels among them: with a sign, and as behind a ReLU without one."""
+    rng = np.random.default_rng(18)
+    reduction = Reduction(parse(text), bias_at=BiasAt.END)
+    info = np.iinfo(dtype)
+    for shape in (
+        Shape(5, 7, 16, 13), Shape(5, 7, 16, 32), Shape(7, 5, 270, 70, **POINTWISE), Shape(3, 3, 90, 20, groups=1),
+    ):  # fmt: skip
+        for zero in (int(info.min), int(info.min) + 100):
+            case = drawn(shape, reduction, rng, dtype=dtype)
+            images = np.where(rng.random(case.images.shape) < 0.7, zero, case.images).astype(dtype)
+            images[:, :2, 1:4] = zero
+            products = replace(case.products, subtract=zero)
+            assert (products.ends[0] < 0) == (zero > info.min)
+            again = replan(replace(case, images=images, products=products), products.weights)
+            for target in TARGETS:
+                assert check(again, target) > 0

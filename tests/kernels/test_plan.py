@@ -82,6 +82,7 @@ BYTES = "words" if host().byte_products is None else "bytes"
         (127, -128, 127, simple(32, chain=3, psum=Register(16, Overflow.WRAP)), {}, "ordered-16"),
         (127, -128, 127, simple(32, chain=9, psum=Register(17, Overflow.WRAP)), {}, "ordered-32"),
         (127, -128, 127, simple(48, chain=3, psum=Register(16, Overflow.WRAP)), {}, "ordered-16"),
+        (127, -128, 127, simple(32, chain=3, psum=Register(16, Overflow.WRAP), bias_at=BiasAt.END), {}, "ordered-16"),
         # Three partial sums of 31 bits may reach 3 * 2**30 in a wider accumulator.
         (32767, -32768, 32767, simple(48, chain=3, psum=Register(31, Overflow.WRAP)), {}, None),
         (127, -128, 127, simple(16), {"depthwise": True}, "ordered-16"),
@@ -132,6 +133,17 @@ def test_an_accumulator_and_a_late_bias_must_fit_int32_together(sign: int) -> No
         plan = planned(np.full((9, 1), 127), np.array([sign * bias]), -128, 127, simple(17, bias_at=BiasAt.END))
         assert plan.operation == operation
         assert plan.largest == 2**16 + bias
+
+
+@pytest.mark.skipif(not ENABLED, reason="the SIMD kernels need the JIT")
+@pytest.mark.parametrize("bits", [32, 40])
+def test_partial_sums_bound_a_wide_accumulator_before_a_late_bias(bits: int) -> None:
+    """Three chains of three products leave at most 3 * 2**15; with the bias it must stay below 2**31."""
+    reduction = simple(bits, chain=3, psum=Register(16, Overflow.WRAP), bias_at=BiasAt.END)
+    for bias, operation in ((2**31 - 3 * 2**15 - 1, "ordered-16"), (2**31 - 3 * 2**15, None)):
+        plan = planned(np.full((9, 1), 127), np.array([bias]), -128, 127, reduction)
+        assert plan.operation == operation
+        assert plan.largest == 3 * 2**15 + bias
 
 
 def test_the_proof_names_the_bits_needed_and_the_bits_there_are() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from layer_cases import Array, per_tensor, random_integers
 
 from hwsim.graph import Operator, Quantization, Tensor
-from hwsim.kernels.table import Step, View, run_table, table_of
+from hwsim.kernels.table import Step, Table, View
 from hwsim.spec import Arithmetic, Format, Profile, Reduction
 
 INT8, UINT8, INT16 = Format(8), Format(8, signed=False), Format(16)
@@ -58,7 +58,7 @@ def from_table(step: Step, arrays: list[Array], like: Array) -> Array:
     for field, source in zip(entry.inputs, sources, strict=True):
         entry.fields[field] = source.ctypes.data
     entry.fields[entry.output] = found.ctypes.data
-    run_table(table_of([entry]))
+    Table([entry]).run()
     return found
 
 
