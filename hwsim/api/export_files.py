@@ -9,9 +9,10 @@ from hwsim.api.inputs import Data, Model, loaded_model, open_inputs
 from hwsim.api.machine import Machine, machine_of, rounding_as
 from hwsim.graph import Graph, InputScaling
 from hwsim.interchange import scalesim_config, scalesim_topology, timeloop_problem, zigzag_workload
+from hwsim.quant.outliers import OutlierRule
 from hwsim.scalesim import topology_text
 from hwsim.scalesim.config import config_text
-from hwsim.sim.network import prepare_network
+from hwsim.sim.network import outlier_scheme, prepare_network
 from hwsim.sim.time.document import with_formats
 from hwsim.spec import Accelerator, Profile, require
 
@@ -35,11 +36,12 @@ class Quantizing:
     calibration_images: int
     scaling: InputScaling | None
     requantize: Profile | None
+    outliers: OutlierRule | None = None
 
     @property
     def anew(self) -> bool:
         """Whether a model that is quantized already is quantized again."""
-        return self.weight_bits is not None or self.activation_bits is not None
+        return any(given is not None for given in (self.weight_bits, self.activation_bits, self.outliers))
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,12 @@ class ExportFiles:
 
 
 def export_files(
-    model: Model, form: Form, machine: Machine, quantizing: Quantizing, word_bits: int | None, *, data_field: str = "data"
+    model: Model, form: Form, machine: Machine, quantizing: Quantizing, word_bits: int | None, *,
+    outlier_encoding: str = "smallest", data_field: str = "data"
 ) -> ExportFiles:  # fmt: skip
     """Return a model, quantized where it is not or where bits are asked for, in the files of a form.
 
-    `data_field` is what errors call the data.
+    `outlier_encoding` is of the weight memories; `data_field` is what errors call the data.
 
     Raises
     ------
@@ -63,6 +66,12 @@ def export_files(
         For what cannot be said in that form.
     """
     accelerator = machine_of(machine)
+    if form is not Form.WEIGHTS:
+        # No other tool's file has a place for weights in two widths.
+        require(
+            quantizing.outliers is None, "outliers", f"left out with {form.value}, which has no place for them",
+            quantizing.outliers,
+        )  # fmt: skip
     if form is Form.WORKLOADS:
         graph = with_formats(loaded_model(model).graph, quantizing.weight_bits, quantizing.activation_bits)
         return _workloads(graph, accelerator)
@@ -71,7 +80,9 @@ def export_files(
 
     graph, profile = _quantized(model, accelerator, machine, quantizing, data_field)
     if form is Form.WEIGHTS:
-        return ExportFiles({"parameters.json": parameters(graph, profile), **weight_files(graph, word_bits)})
+        return ExportFiles(
+            {"parameters.json": parameters(graph, profile), **weight_files(graph, word_bits, outlier_encoding)}
+        )
     writer, ending = (onnx_qonnx, "qonnx") if form is Form.QONNX else (onnx_qdq, "qdq")
     return ExportFiles({f"{file_name(graph.name)}_{ending}.onnx": writer(graph).SerializeToString(deterministic=True)})
 
@@ -113,5 +124,6 @@ def _quantized(
     network = prepare_network(
         loaded, dataset, weight_bits=wanted.weight_bits, activation_bits=wanted.activation_bits,
         calibration_images=wanted.calibration_images, scaling=wanted.scaling, profile=profile,
+        scheme=outlier_scheme(wanted.outliers, wanted.weight_bits),
     )  # fmt: skip
     return network.integer, profile

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hwsim.api.machine import Machine
     from hwsim.graph import InputScaling
     from hwsim.load.catalog import LoadedModel
+    from hwsim.quant.outliers import OutlierRule
     from hwsim.spec import Profile
 
 Form = Literal["workloads", "onnx-qdq", "qonnx", "weights"]
@@ -57,7 +58,7 @@ def export(
     model: Model, folder: str | Path, form: Form = "workloads", *, accelerator: Machine = DEFAULT_MACHINE,
     data: Data | None = None, weight_bits: int | None = None, activation_bits: int | None = None,
     calibration_images: int = 256, input_scaling: InputScaling | None = None, requantize: Profile | str | None = None,
-    word_bits: int | None = None,
+    word_bits: int | None = None, outliers: str | OutlierRule | None = None, outlier_encoding: str = "smallest",
 ) -> list[Path]:  # fmt: skip
     """Write a model for other tools; what ``hwsim export`` does.
 
@@ -78,6 +79,10 @@ def export(
         Rounding profile that the exported parameters are for.
     word_bits
         Width of a word of the weight memories; 32 or more by default.
+    outliers
+        As for `simulate`; only the weight memories have a place for them.
+    outlier_encoding
+        Of the memories of outliers: a name of `hwsim.memory.sparse.ENCODINGS`, or the smallest for each layer.
 
     Returns
     -------
@@ -101,6 +106,7 @@ def export(
     from hwsim.api import export_files
     from hwsim.api.machine import member
     from hwsim.cosim.files import write_files
+    from hwsim.quant.outliers import OutlierRule
     from hwsim.spec import Profile, require
 
     require(form == "weights" or word_bits is None, "word_bits", 'left out but for the form "weights"', word_bits)
@@ -108,7 +114,10 @@ def export(
     quantizing = export_files.Quantizing(
         weight_bits, activation_bits, data, calibration_images, input_scaling,
         None if requantize is None else member(Profile, requantize, "requantize"),
+        OutlierRule.parse(outliers, option="outliers") if isinstance(outliers, str) else outliers,
     )  # fmt: skip
     wanted = member(export_files.Form, form, "form")
-    made = export_files.export_files(model, wanted, accelerator, quantizing, word_bits)
+    made = export_files.export_files(
+        model, wanted, accelerator, quantizing, word_bits, outlier_encoding=outlier_encoding
+    )
     return write_files(Path(folder), made.files, "folder")

@@ -115,8 +115,8 @@ def simulate(
 
 def time(
     model: Model, *, accelerator: Machine = DEFAULT_MACHINE, weight_bits: int | None = None,
-    activation_bits: int | None = None, compression: str | None = None, tiles: str | Path | None = None,
-    frames_per_second: float = 30.0, **machine: Unpack[MachineOptions],
+    activation_bits: int | None = None, outliers: str | OutlierRule | None = None, compression: str | None = None,
+    tiles: str | Path | None = None, frames_per_second: float = 30.0, **machine: Unpack[MachineOptions],
 ) -> TimeDocument:  # fmt: skip
     """Time a network on a machine without running it; what ``hwsim time`` does.
 
@@ -128,6 +128,8 @@ def time(
         As for `simulate`.
     weight_bits, activation_bits
         Widths of all weights and activations; None keeps a quantized model's own, and means 8 for a float model.
+    outliers
+        As for `simulate`; their places follow from the weights.
     compression
         How weights are stored: the name of a scheme of `hwsim.memory.compression.SCHEMES`.
     tiles
@@ -160,6 +162,7 @@ def time(
     from hwsim.api.inputs import loaded_model
     from hwsim.api.machine import machine_of
     from hwsim.memory.compression import scheme_named
+    from hwsim.quant.outliers import OutlierRule
     from hwsim.sim.time.given import load_tiles
     from hwsim.sim.time.run import time_model
     from hwsim.spec import require
@@ -168,6 +171,7 @@ def time(
     require(0 < frames_per_second < 1e9, "frames_per_second", "positive and below 1e9", frames_per_second)
     return time_model(
         loaded_model(model), machine_of(accelerator, **machine), weight_bits=weight_bits, activation_bits=activation_bits,
+        outliers=OutlierRule.parse(outliers, option="outliers") if isinstance(outliers, str) else outliers,
         compression=None if compression is None else scheme_named(compression, "compression"),
         tiles=None if tiles is None else load_tiles(Path(tiles)), frames_per_second=frames_per_second, command=command,
     )  # fmt: skip
@@ -177,7 +181,7 @@ def analyze(
     model: Model, data: Data | None = None, *, accelerator: Machine = DEFAULT_MACHINE, observe: bool = True,
     images: int | None = None, weight_bits: int | None = None, activation_bits: int | None = None,
     calibration_images: int = 256, input_scaling: InputScaling | None = None, threads: int | None = None,
-    accumulator_aware: bool = False, **machine: Unpack[MachineOptions],
+    outliers: str | OutlierRule | None = None, accumulator_aware: bool = False, **machine: Unpack[MachineOptions],
 ) -> Analysis:  # fmt: skip
     """Find the accumulator width that each layer needs, proven for every input and observed on data; as ``hwsim analyze``.
 
@@ -191,7 +195,7 @@ def analyze(
         As for `simulate`.
     observe
         Also run the samples.
-    images, weight_bits, activation_bits, calibration_images, input_scaling, threads, accumulator_aware
+    images, weight_bits, activation_bits, calibration_images, input_scaling, threads, outliers, accumulator_aware
         As for `simulate`.
     **machine
         Fields of the machine to change, see `hwsim.api.MachineOptions`.
@@ -218,18 +222,20 @@ def analyze(
     from hwsim.api.call import call_text
     from hwsim.api.inputs import open_if_given, usable_cores
     from hwsim.api.machine import machine_of, rounding_as
+    from hwsim.quant.outliers import OutlierRule
     from hwsim.sim.analyze.run import analyze as examine
     from hwsim.sim.run import Settings
 
     command = call_text(analyze, locals())
     made = machine_of(accelerator, **machine)
     loaded, dataset = open_if_given(model, data)
-    anew = weight_bits is not None or activation_bits is not None
+    anew = any(given is not None for given in (weight_bits, activation_bits, outliers))
     settings = Settings(
         accelerator=rounding_as(made, accelerator, machine.get("requantize"), loaded.graph, anew=anew), images=images,
         weight_bits=weight_bits, activation_bits=activation_bits, calibration_images=calibration_images,
         scaling=input_scaling, threads=usable_cores() if threads is None else threads,
         accumulator_aware=accumulator_aware,
+        outliers=OutlierRule.parse(outliers, option="outliers") if isinstance(outliers, str) else outliers,
     )  # fmt: skip
     # One thread per BLAS call, as in a run.
     with threadpool_limits(limits=1, user_api="blas"):

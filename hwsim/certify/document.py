@@ -36,19 +36,23 @@ class Machine(Part):
     psum: RegisterSpec | None
     bias_at: Literal["start", "end"]
     zero_points: Literal["subtract", "fold"]
+    outlier_tile: Annotated[int, Field(ge=1, le=1 << 20)] | None = None
+    """Products after whose dense sum their outliers follow, one write to the accumulator each; None: after all of an output."""
 
 
 class Reached(Part):
     """An extreme of a register over all channels, and the first write that reaches it.
 
-    That write is the sum of the products ``p[start..stop)`` of one output of that channel; the accumulator's begins at 0 and
-    has the bias besides, where it starts at it. ``start == stop == 0`` is that start itself.
+    That write is the sum of the dense products ``p[start..stop)`` of one output of that channel; the accumulator's begins at 0
+    and has the bias besides, where it starts at it. ``start == stop == 0`` is that start itself. The accumulator's has besides
+    the products of the channel's first so many `outliers`, in ascending order.
     """
 
     value: int
     channel: int
     start: int
     stop: int
+    outliers: int = 0
 
 
 class RegisterClaim(Part):
@@ -82,9 +86,12 @@ class LayerClaim(Part):
     """Products per output."""
     channels: int
     weight_bits: int
+    outliers: int = 0
+    """Weights that are kept apart; they are 0 in the dense part."""
+    outlier_bits: int = 0
     weights_sha256: str
     """Of the weights as little-endian int64, zero points subtracted, channel by channel in the order of summation, then of the
-    biases likewise."""
+    biases likewise; where there are outliers, they stand between them as the weights do, 0 where there is none."""
     activations: Activations
     registers: list[RegisterClaim]
     no_overflow: bool
@@ -104,8 +111,8 @@ class Certificate(Part):
     """No register of any layer can overflow, for any input."""
 
     def to_json(self) -> str:
-        """The document as indented JSON text that ends in a newline."""
-        return json.dumps(self.model_dump(), indent=1) + "\n"
+        """The document as indented JSON text that ends in a newline; of outliers it says nothing where there are none."""
+        return json.dumps(self.model_dump(exclude_defaults=True), indent=1) + "\n"
 
 
 def read_certificate(path: Path) -> Certificate:

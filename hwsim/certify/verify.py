@@ -17,8 +17,8 @@ from hwsim.certify.document import Certificate, LayerClaim, Machine, Reached, Re
 from hwsim.graph import Graph, Node
 from hwsim.spec import InputError
 
-Write = tuple[str, int, int, int, int]
-"""Register, first product, product after the last, smallest sum, largest sum."""
+Write = tuple[str, int, int, int, int, int]
+"""Register, first dense product, dense product after the last, outliers, smallest sum, largest sum."""
 
 
 class WrongClaimError(Exception):
@@ -30,6 +30,9 @@ class _Layer:
     """What the model says of a layer: weights by channel in the order of summation, and what meets them."""
 
     weights: list[list[int]]
+    outliers: list[list[int]] | None
+    """Likewise, 0 where there is none; None: there are none at all."""
+    outlier_bits: int
     bias: list[int]
     weight_bits: int
     bits: int
@@ -85,20 +88,21 @@ def _read(graph: Graph, node: Node, machine: Machine) -> _Layer:
     """Take a layer's integers out of the network."""
     source, weights, *rest = graph.inputs_of(node)
     entering, stored = source.quantization, weights.quantization
-    if entering is None or stored is None or weights.data is None or weights.outliers is not None:
-        need = "integer activations and constant integer weights without outliers"
-        raise InputError(f"{graph.name}: node {node.name} must have {need}")
-    data: Any = weights.data.tolist()
-    if node.op.kind == "depthwise_conv2d":
-        rows = [[tap[c] for line in data[0] for tap in line] for c in range(weights.shape[3])]
-    elif node.op.kind == "conv2d":
-        rows = [[w for line in kernel for tap in line for w in tap] for kernel in data]
-    elif node.op.kind == "fully_connected":
-        rows = data
-    else:
+    if entering is None or stored is None or weights.data is None:
+        raise InputError(f"{graph.name}: node {node.name} must have integer activations and constant integer weights")
+    if node.op.kind not in ("conv2d", "depthwise_conv2d", "fully_connected"):
         raise InputError(
             f"{graph.name}: node {node.name} ({node.op.kind}) must be a kind of layer that can be certified"
         )
+    depthwise = node.op.kind == "depthwise_conv2d"
+    channels = weights.shape[3 if depthwise else 0]
+    rows = _rows(weights.data.reshape(-1).tolist(), channels, depthwise)
+    sparse, wide = None, 0
+    if weights.outliers is not None and len(weights.outliers.places):
+        wide, flat = weights.outliers.format.bits, [0] * weights.data.size
+        for place, value in zip(weights.outliers.places.tolist(), weights.outliers.values.tolist(), strict=True):
+            flat[place] = value
+        sparse = _rows(flat, channels, depthwise)
     zeros = stored.zero_point.tolist()
     by_channel = zeros if isinstance(zeros, list) else [zeros] * len(rows)
     rows = [[w - zero for w in row] for row, zero in zip(rows, by_channel, strict=True)]
@@ -109,17 +113,31 @@ def _read(graph: Graph, node: Node, machine: Machine) -> _Layer:
     seen = (entering.lo, entering.hi, zero_point)
     removed = 0 if machine.zero_points == "fold" else zero_point
     return _Layer(
-        rows, bias, stored.format.bits, entering.format.bits, entering.format.signed, zero_point, min(seen) - removed,
-        max(seen) - removed,
+        rows, sparse, wide, bias, stored.format.bits, entering.format.bits, entering.format.signed, zero_point,
+        min(seen) - removed, max(seen) - removed,
     )  # fmt: skip
+
+
+def _rows(flat: list[int], channels: int, depthwise: bool) -> list[list[int]]:
+    """Return the elements of a weight tensor by output channel, in the order of summation."""
+    if depthwise:  # Channels run fastest.
+        return [flat[channel::channels] for channel in range(channels)]
+    depth = len(flat) // channels
+    return [flat[first : first + depth] for first in range(0, len(flat), depth)]
 
 
 def _check_layer(claim: LayerClaim, layer: _Layer, machine: Machine) -> None:
     _same("products", claim.products, len(layer.weights[0]))
     _same("channels", claim.channels, len(layer.weights))
     _same("weight_bits", claim.weight_bits, layer.weight_bits)
+    sparse = layer.outliers or [[0] * len(row) for row in layer.weights]
+    _same("outliers", claim.outliers, sum(w != 0 for row in sparse for w in row))
+    _same("outlier_bits", claim.outlier_bits, layer.outlier_bits)
+    tile, chain = machine.outlier_tile, machine.lanes * (machine.chain or 1)
+    if layer.outliers is not None and tile is not None and tile % chain and tile < len(layer.weights[0]):
+        raise WrongClaimError(f"machine: outliers follow {tile} products, within a chain of {chain}")
     digest = hashlib.sha256()
-    for row in (*layer.weights, layer.bias):
+    for row in (*layer.weights, *(layer.outliers or ()), layer.bias):
         digest.update(struct.pack(f"<{len(row)}q", *row))
     _same("weights_sha256", claim.weights_sha256, digest.hexdigest())
     for field in ("bits", "signed", "zero_point", "low", "high"):
@@ -127,8 +145,8 @@ def _check_layer(claim: LayerClaim, layer: _Layer, machine: Machine) -> None:
     built = {name: getattr(machine, name) for name in ("tree", "psum", "acc") if getattr(machine, name) is not None}
     _same("registers", [register.name for register in claim.registers], list(built))
     extremes = {name: _Extremes() for name in built}
-    for channel, weights in enumerate(layer.weights):
-        for name, *write in writes(weights, _start(layer, channel, machine), layer.low, layer.high, machine):
+    for channel, rows in enumerate(zip(layer.weights, sparse, strict=True)):
+        for name, *write in writes(*rows, _start(layer, channel, machine), layer.low, layer.high, machine):
             extremes[name].take(channel, *write)
     for register in claim.registers:
         _check_register(register, extremes[register.name], built[register.name].bits)
@@ -143,7 +161,7 @@ class _Extremes:
         self.high: list[int] = []
         self.first_low = self.first_high = Reached(value=0, channel=-1, start=0, stop=0)
 
-    def take(self, channel: int, start: int, stop: int, low: int, high: int) -> None:
+    def take(self, channel: int, start: int, stop: int, outliers: int, low: int, high: int) -> None:
         """Look at one write."""
         if channel == len(self.low):
             self.low.append(low)
@@ -151,9 +169,9 @@ class _Extremes:
         self.low[-1] = min(self.low[-1], low)
         self.high[-1] = max(self.high[-1], high)
         if self.first_low.channel < 0 or low < self.first_low.value:
-            self.first_low = Reached(value=low, channel=channel, start=start, stop=stop)
+            self.first_low = Reached(value=low, channel=channel, start=start, stop=stop, outliers=outliers)
         if self.first_high.channel < 0 or high > self.first_high.value:
-            self.first_high = Reached(value=high, channel=channel, start=start, stop=stop)
+            self.first_high = Reached(value=high, channel=channel, start=start, stop=stop, outliers=outliers)
 
 
 def _check_register(claim: RegisterClaim, found: _Extremes, bits: int) -> None:
@@ -175,15 +193,23 @@ def _start(layer: _Layer, channel: int, machine: Machine) -> int:
     """Return what the accumulator of a channel starts at."""
     if machine.bias_at == "end":
         return 0
-    folded = layer.zero_point * sum(layer.weights[channel]) if machine.zero_points == "fold" else 0
-    return layer.bias[channel] - folded
+    if machine.zero_points == "subtract":
+        return layer.bias[channel]
+    apart = 0 if layer.outliers is None else sum(layer.outliers[channel])
+    return layer.bias[channel] - layer.zero_point * (sum(layer.weights[channel]) + apart)
 
 
-def writes(weights: list[int], start: int, low: int, high: int, machine: Machine) -> Iterator[Write]:
-    """Yield every write of one output to a register, with its extremes over all activations in ``low..high``."""
+def writes(
+    weights: list[int], sparse: list[int], start: int, low: int, high: int, machine: Machine
+) -> Iterator[Write]:  # fmt: skip
+    """Yield every write of one output to a register, with its extremes over all activations in ``low..high``.
+
+    `sparse` has the outliers, 0 where there is none.
+    """
     acc, psum = (start, start), (0, 0)
-    chained, psum_from = 0, 0
-    yield "acc", 0, 0, *acc
+    chained, psum_from, waiting, taken = 0, 0, 0, 0
+    tile = machine.outlier_tile or len(weights)
+    yield "acc", 0, 0, 0, *acc
     for first in range(0, len(weights), machine.lanes):
         nodes = []
         for k in range(first, first + machine.lanes):
@@ -198,14 +224,19 @@ def writes(weights: list[int], start: int, low: int, high: int, machine: Machine
                 a, b = nodes[i], nodes[i + 1]
                 level.append((a[0], b[1], a[2] + b[2], a[3] + b[3]))
                 if machine.tree is not None:
-                    yield "tree", *level[-1]
+                    yield "tree", *level[-1][:2], 0, *level[-1][2:]
             nodes = level + nodes[2 * len(level) :]
         _, stop, least, most = nodes[0]
         psum = (psum[0] + least, psum[1] + most)
         chained += 1
         if machine.chain is not None:
-            yield "psum", psum_from, stop, *psum
+            yield "psum", psum_from, stop, 0, *psum
         if machine.chain is None or chained == machine.chain or stop == len(weights):
             acc = (acc[0] + psum[0], acc[1] + psum[1])
-            yield "acc", 0, stop, *acc
+            yield "acc", 0, stop, taken, *acc
             psum, chained, psum_from = (0, 0), 0, stop
+        if stop == len(weights) or stop % tile == 0:
+            for w in filter(None, sparse[waiting:stop]):
+                acc, taken = (acc[0] + min(w * low, w * high), acc[1] + max(w * low, w * high)), taken + 1
+                yield "acc", 0, stop, taken, *acc
+            waiting = stop

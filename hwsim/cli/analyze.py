@@ -34,6 +34,8 @@ from hwsim.cli.options import (
     JsonOption,
     LanesOption,
     ModelArgument,
+    OutlierBitsOption,
+    OutliersOption,
     PsumOption,
     RequantizeOption,
     ThreadsOption,
@@ -41,6 +43,7 @@ from hwsim.cli.options import (
     WeightBitsOption,
     ZeroPointsOption,
     accelerator_of,
+    outliers_of,
     scaling_of,
 )
 from hwsim.cli.terminal import check_parent, check_writable, console, errors, stages, write_whole
@@ -48,7 +51,7 @@ from hwsim.data import Dataset
 from hwsim.load import LoadedModel
 from hwsim.report.folder import check_folder
 from hwsim.report.text import grouped, percent, plural, shorten, si
-from hwsim.sim.analyze.document import AnalysisDocument, AnalyzedLayer
+from hwsim.sim.analyze.document import AnalysisDocument, AnalyzedLayer, SparsePath
 from hwsim.sim.analyze.run import analyze as examine
 from hwsim.sim.analyze.run import prepare
 from hwsim.sim.run import Settings
@@ -73,6 +76,8 @@ def analyze(
     requantize: RequantizeOption = None,
     weight_bits: WeightBitsOption = None,
     activation_bits: ActivationBitsOption = None,
+    outliers: OutliersOption = None,
+    outlier_bits: OutlierBitsOption = None,
     accumulator_aware: AccumulatorAwareOption = False,
     calibration_images: CalibrationImagesOption = CALIBRATION_IMAGES,
     input_mean: InputMeanOption = None,
@@ -100,6 +105,7 @@ def analyze(
         accelerator=machine, images=images, weight_bits=weight_bits, activation_bits=activation_bits,
         calibration_images=calibration_images, scaling=scaling_of(input_mean, input_std),
         threads=usable_cores() if threads is None else threads, accumulator_aware=accumulator_aware,
+        outliers=outliers_of(outliers, outlier_bits),
     )  # fmt: skip
     for path, option in ((json, "--json"), (certificate, "--certificate")):
         if path is not None:
@@ -113,7 +119,7 @@ def analyze(
     require(check is None or not written, "--verify", "given without files to write", f"with {', '.join(written)}")
     claimed = None if check is None else read_certificate(check)
     loaded, dataset = open_if_given(model, data)
-    anew = weight_bits is not None or activation_bits is not None
+    anew = any(given is not None for given in (weight_bits, activation_bits, outliers))
     settings = replace(settings, accelerator=rounding_as(machine, accelerator, requantize, loaded.graph, anew=anew))
     if claimed is not None:
         _verify(claimed, loaded, dataset, settings)
@@ -201,7 +207,7 @@ def _overflow_text(document: AnalysisDocument) -> str:
 
 
 def _rows(layer: AnalyzedLayer) -> list[tuple[str, ...]]:
-    """The accumulator with what became of its outputs; the registers before it below."""
+    """The accumulator with what became of its outputs; below it what its outliers ask of it, and the registers before it."""
     seen = layer.observed
     rows: list[tuple[str, ...]] = []
     for register in reversed(layer.registers):
@@ -222,7 +228,18 @@ def _rows(layer: AnalyzedLayer) -> list[tuple[str, ...]]:
                 f"{first.image}/{first.pixel}" if first is not None and first.register_name == register.name else "",
             )
         )
+    if layer.outliers is not None:
+        rows[1:1] = _outlier_rows(layer.outliers, seen is not None)
     return rows
+
+
+def _outlier_rows(path: SparsePath, seen: bool) -> list[tuple[str, ...]]:
+    """What the accumulator would need for either part alone, and the events where outliers are added."""
+    events = si(path.positive + path.negative) if seen else ""
+    return [
+        ("", "dense", "", f"{path.dense_bits}   ", "", "", "", "", ""),
+        ("", "outliers", "", f"{path.apart_bits}   ", "", "", events, "", ""),
+    ]
 
 
 def _share(part: int, whole: int) -> str:

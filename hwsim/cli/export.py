@@ -18,8 +18,11 @@ from hwsim.cli.options import (
     InputMeanOption,
     InputStdOption,
     ModelArgument,
+    OutlierBitsOption,
+    OutliersOption,
     RequantizeOption,
     WeightBitsOption,
+    outliers_of,
     scaling_of,
 )
 from hwsim.cli.terminal import check_parent, console
@@ -39,6 +42,12 @@ def export(
     ] = None,
     weight_bits: WeightBitsOption = None,
     activation_bits: ActivationBitsOption = None,
+    outliers: OutliersOption = None,
+    outlier_bits: OutlierBitsOption = None,
+    outlier_encoding: Annotated[
+        str | None,
+        typer.Option("--outlier-encoding", help="Of their memories: smallest (default) or one of docs/outliers.md."),
+    ] = None,
     data: DataOption = None,
     calibration_images: CalibrationImagesOption = CALIBRATION_IMAGES,
     input_mean: InputMeanOption = None,
@@ -51,16 +60,23 @@ def export(
 
     onnx-qdq, qonnx: the quantized model as ONNX.
 
-    weights: memories of its weights (npy, bin, hex), and its requantization as JSON.
+    weights: memories of its weights (npy, bin, hex), of outliers apart, and its requantization as JSON.
     """
     require(form is Form.WEIGHTS or word_bits is None, "--word-bits", "left out without --as weights", word_bits)
+    require(
+        outliers is not None or outlier_encoding is None, "--outlier-encoding", "left out without --outliers",
+        outlier_encoding,
+    )  # fmt: skip
     require(calibration_images >= 1, "--calibration-images", "1 or more", calibration_images)
     load_accelerator(accelerator)
     check_parent(output, "--output")
     quantizing = Quantizing(
-        weight_bits, activation_bits, data, calibration_images, scaling_of(input_mean, input_std), requantize
-    )
-    made = export_files(model, form, accelerator, quantizing, word_bits, data_field="--data")
+        weight_bits, activation_bits, data, calibration_images, scaling_of(input_mean, input_std), requantize,
+        outliers_of(outliers, outlier_bits),
+    )  # fmt: skip
+    made = export_files(
+        model, form, accelerator, quantizing, word_bits, outlier_encoding=outlier_encoding or "smallest", data_field="--data"
+    )  # fmt: skip
     write_files(output, made.files)
     kind = "scalesim, timeloop and zigzag" if form is Form.WORKLOADS else form.value
     console.print(f"{plural(len(made.files), 'file')} in {output}: {kind}", highlight=False)

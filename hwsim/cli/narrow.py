@@ -28,11 +28,14 @@ from hwsim.cli.options import (
     InputStdOption,
     JsonOption,
     ModelArgument,
+    OutlierBitsOption,
+    OutliersOption,
     RequantizeOption,
     ThreadsOption,
     WeightBitsOption,
     ZeroPointsOption,
     accelerator_of,
+    outliers_of,
     scaling_of,
 )
 from hwsim.cli.terminal import check_parent, check_writable, console, errors, write_whole
@@ -82,6 +85,8 @@ def narrow(
     requantize: RequantizeOption = None,
     weight_bits: WeightBitsOption = None,
     activation_bits: ActivationBitsOption = None,
+    outliers: OutliersOption = None,
+    outlier_bits: OutlierBitsOption = None,
     calibration_images: CalibrationImagesOption = CALIBRATION_IMAGES,
     input_mean: InputMeanOption = None,
     input_std: InputStdOption = None,
@@ -106,7 +111,7 @@ def narrow(
     settings = Settings(
         accelerator=machine, images=images, weight_bits=weight_bits, activation_bits=activation_bits,
         calibration_images=calibration_images, scaling=scaling_of(input_mean, input_std),
-        threads=usable_cores() if threads is None else threads,
+        threads=usable_cores() if threads is None else threads, outliers=outliers_of(outliers, outlier_bits),
     )  # fmt: skip
     if json is not None:
         check_writable(json, "--json")
@@ -114,11 +119,12 @@ def narrow(
         check_folder(report)
         check_parent(report, "--report")
     loaded, dataset = open_inputs(model, data)
-    anew = weight_bits is not None or activation_bits is not None
+    anew = any(part is not None for part in (weight_bits, activation_bits, outliers))
     machine = rounding_as(machine, accelerator, requantize, loaded.graph, anew=anew)
     given = {
         "--data": data, "--images": images, "--accelerator": accelerator if accelerator != DEFAULT_ACCELERATOR else None,
-        "--weight-bits": weight_bits, "--activation-bits": activation_bits,
+        "--weight-bits": weight_bits, "--activation-bits": activation_bits, "--outliers": outliers,
+        "--outlier-bits": outlier_bits,
         "--calibration-images": calibration_images if anew or not loaded.graph.quantized else None,
         "--input-mean": input_mean, "--input-std": input_std, "--requantize": requantize.value if requantize else None,
     }  # fmt: skip

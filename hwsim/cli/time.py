@@ -24,9 +24,12 @@ from hwsim.cli.options import (
     JsonOption,
     LanesOption,
     ModelArgument,
+    OutlierBitsOption,
+    OutliersOption,
     PsumOption,
     WeightBitsOption,
     accelerator_of,
+    outliers_of,
 )
 from hwsim.cli.terminal import check_parent, check_writable, console, write_whole
 from hwsim.load import load_model
@@ -35,9 +38,8 @@ from hwsim.report.folder import check_folder
 from hwsim.report.measures import energy_text
 from hwsim.report.text import bytes_text, grouped, hertz_text, percent, rate_text, shorten, si
 from hwsim.sim.document import LayerTimes, TimeDocument
-from hwsim.sim.time.document import with_formats
 from hwsim.sim.time.given import load_tiles, tiles_text
-from hwsim.sim.time.run import evaluation_seconds, time_model
+from hwsim.sim.time.run import evaluation_seconds, graph_of, time_model
 from hwsim.spec import Dataflow, require
 
 NAMES = ", ".join(scheme.name for scheme in SCHEMES)
@@ -68,6 +70,8 @@ def time(
     fps: Annotated[float, typer.Option("--fps", help="Frame rate for the bandwidth.", rich_help_panel=MACHINE)] = 30.0,
     weight_bits: WeightBitsOption = None,
     activation_bits: ActivationBitsOption = None,
+    outliers: OutliersOption = None,
+    outlier_bits: OutlierBitsOption = None,
     compress: Annotated[
         str | None,
         typer.Option("--compress", help=f"Store weights as {NAMES}.", rich_help_panel=MACHINE),
@@ -88,7 +92,7 @@ def time(
         Path | None, typer.Option("--report", help="Write the table and the figures.", rich_help_panel=OUTPUT)
     ] = None,
 ) -> None:
-    """Time a network on an accelerator: cycles, DRAM traffic, stalls. No tensor value is looked at."""
+    """Time a network on an accelerator: cycles, DRAM traffic, stalls. No tensor value is looked at, but for outliers' places."""
     machine = accelerator_of(
         accelerator, acc=acc, psum=psum, chain=chain, lanes=lanes, tree=None, bias_at=None, zero_points=None,
         requantize=None,
@@ -105,6 +109,7 @@ def time(
     require(0 <= repeat <= 10_000, "repeat", "from 0 to 10000", repeat)
     code = None if compress is None else scheme_named(compress, "--compress")
     given = None if tiles is None else load_tiles(tiles)
+    rule = outliers_of(outliers, outlier_bits)
     for path, option in ((json, "--json"), (write_tiles, "--write-tiles")):
         if path is not None:
             check_writable(path, option)
@@ -114,12 +119,13 @@ def time(
     loaded = load_model(model)
     command = shlex.join(["hwsim", *sys.argv[1:]])
     document = time_model(
-        loaded, machine, weight_bits=weight_bits, activation_bits=activation_bits, frames_per_second=fps, command=command,
-        compression=code, tiles=given,
+        loaded, machine, weight_bits=weight_bits, activation_bits=activation_bits, outliers=rule, frames_per_second=fps,
+        command=command, compression=code, tiles=given,
     )  # fmt: skip
     _print(document)
     if repeat:
-        seconds = median(evaluation_seconds(with_formats(loaded.graph, weight_bits, activation_bits), machine, repeat))
+        graph = graph_of(loaded.graph, machine, weight_bits, activation_bits, rule)
+        seconds = median(evaluation_seconds(graph, machine, repeat))
         console.print(
             f"speed         {seconds:.3f} s of one core per machine, tile search included (median of {repeat} other ones)",
             highlight=False,
@@ -157,13 +163,14 @@ def _print(document: TimeDocument) -> None:
     moved, ports = total.dram_bytes, total.port_bytes
     console.print(
         f"DRAM          {bytes_text(moved.total)}: weights {bytes_text(moved.weights + moved.biases + moved.scales)}, "
+        f"{f'outliers {bytes_text(moved.outliers)}, ' if moved.outliers else ''}"
         f"activations in {bytes_text(moved.activations_in)}, out {bytes_text(moved.activations_out)}; "
         f"{_ratio(moved.total, total.bound_bytes)} x the bound; {total.operations_per_byte:.1f} operations per byte",
         highlight=False,
     )
     console.print(
         f"array ports   weights {bytes_text(ports.weights)}, activations {bytes_text(ports.activations)}, "
-        f"results {bytes_text(ports.results)}",
+        f"{f'outliers {bytes_text(ports.outliers)}, ' if ports.outliers else ''}results {bytes_text(ports.results)}",
         highlight=False,
     )
     console.print(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import cycle, islice
 from pathlib import Path
@@ -54,8 +54,13 @@ def write_vectors(core: Core, folder: Path, *, cases: int, seed: int) -> list[Pa
     """
     require(within(cases, range(1, MOST_CASES + 1)), "--cases", f"an integer from 1 to {MOST_CASES}", cases)
     require(within(seed, range(1 << 32)), "--seed", f"an integer from 0 to {(1 << 32) - 1}", seed)
+    return write_cases(core, folder, vector_cases(core, cases, seed), {"seed": seed})
+
+
+def write_cases(core: Core, folder: Path, cases: Iterable[NamedCase], source: dict[str, Any]) -> list[Path]:
+    """Write cases as `write_vectors` does; the manifest has `source`, where they come from."""
     old = _earlier(folder)
-    files = vector_files(core, cases=cases, seed=seed)
+    files = case_files(core, cases, source)
     written = write_files(folder, files)
     with os_errors(folder, "--output"):
         for path in old - files.keys():
@@ -68,18 +73,25 @@ def write_vectors(core: Core, folder: Path, *, cases: int, seed: int) -> list[Pa
 
 def vector_files(core: Core, *, cases: int, seed: int) -> dict[str, bytes]:
     """Return the files of `write_vectors` by their paths, the manifest last."""
+    return case_files(core, vector_cases(core, cases, seed), {"seed": seed})
+
+
+def case_files(core: Core, cases: Iterable[NamedCase], source: dict[str, Any]) -> dict[str, bytes]:
+    """Return the files of `write_cases` by their paths, the manifest last."""
     files: dict[str, bytes] = {"core.json": core_to_json(core).encode()}
     arrays: dict[str, npt.NDArray[Any]] = {}
     described = []
-    for number, named in enumerate(vector_cases(core, cases, seed)):
+    for number, named in enumerate(cases):
         path = f"case_{number:03}"
         arrays |= {f"{path}/{name}.npy": array for name, array in _arrays(core, named.case).items()}
         jobs = []
-        for index, job in enumerate(to_streams(core, named.case).jobs):
+        streams = to_streams(core, named.case)
+        for index, (planned, job) in enumerate(zip(streams.plan.jobs, streams.jobs, strict=True)):
             place = f"{path}/job_{index:03}"
             texts, counts = _job_files(core, job)
             files |= {f"{place}/{name}": content for name, content in texts.items()}
-            jobs.append({"path": place, "registers": job.registers, "beats": counts})
+            where = {"first_pixel": planned.first_pixel, "channel_tiles": list(planned.channels)}
+            jobs.append({"path": place, **where, "registers": job.registers, "beats": counts})
         described.append({"path": path, "name": named.name, **_settings(named.case), "jobs": jobs})
     files |= {name: _npy(array) for name, array in arrays.items()}
     listed = {
@@ -88,7 +100,7 @@ def vector_files(core: Core, *, cases: int, seed: int) -> dict[str, bytes]:
         for name, content in sorted(files.items())
     }
     manifest = {
-        "schema_version": SCHEMA_VERSION, "generator": "hwsim vectors", "seed": seed, "core": core_document(core)["core"],
+        "schema_version": SCHEMA_VERSION, "generator": "hwsim vectors", **source, "core": core_document(core)["core"],
         "cases": described, "files": listed,
     }  # fmt: skip
     return files | {MANIFEST: (json.dumps(manifest, indent=2) + "\n").encode()}

@@ -111,6 +111,5 @@ def gemms_counters(
     )
     total = Counters()
     for rows, number in alike.items():
-        found = _counters(core, m, k, width, rows, memory)
-        total = total + Counters(*(getattr(found, name) * number for name in Counters.__dataclass_fields__))
+        total = total + _counters(core, m, k, width, rows, memory).times(number)
     return total

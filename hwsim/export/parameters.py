@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.export.outliers import refuse_outliers
 from hwsim.export.weights import to_json
-from hwsim.graph import Graph, Node, Quantization
+from hwsim.graph import Graph, Node, Quantization, Tensor
 from hwsim.ops.products import ProductsUnit, is_sum
 from hwsim.spec import Arithmetic, InputError, Profile, require
 
@@ -35,7 +34,6 @@ def parameters(graph: Graph, profile: Profile = Profile.TFLITE) -> bytes:
     InputError
         Naming the layer that cannot be computed with this profile.
     """
-    refuse_outliers(graph)
     require(graph.quantized, f"{graph.name}", "quantized (give --weight-bits or --activation-bits)", "a float network")
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -44,7 +42,8 @@ def parameters(graph: Graph, profile: Profile = Profile.TFLITE) -> bytes:
         "input": graph.inputs[0],
         "outputs": list(graph.outputs),
         "tensors": {
-            name: {"shape": list(tensor.shape), **_steps(tensor.quantization)} for name, tensor in graph.tensors.items()
+            name: {"shape": list(tensor.shape), **_steps(tensor.quantization), **_apart(tensor)}
+            for name, tensor in graph.tensors.items()
         },
         "layers": [_layer(graph, node, profile) for node in graph.nodes],
     }
@@ -62,6 +61,14 @@ def _steps(known: Quantization | None) -> dict[str, Any]:
         "axis": known.axis,
         "range": [known.lo, known.hi],
     }
+
+
+def _apart(tensor: Tensor) -> dict[str, Any]:
+    """Say what of a tensor is apart, on the same scale."""
+    outliers = tensor.outliers
+    if outliers is None or not outliers.entries:
+        return {}
+    return {"outliers": {"format": str(outliers.format), "entries": outliers.entries}}
 
 
 def _layer(graph: Graph, node: Node, profile: Profile) -> dict[str, Any]:

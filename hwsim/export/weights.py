@@ -12,8 +12,9 @@ import numpy as np
 
 from hwsim.cosim.packing import pack
 from hwsim.cosim.vectors import readmemh
-from hwsim.export.outliers import refuse_outliers
+from hwsim.export.outliers import SMALLEST, Words, outlier_memories
 from hwsim.graph import Array, Graph, Node, Tensor
+from hwsim.quant.post_training import channel_axis
 from hwsim.spec import Format, InputError, Packing, require
 
 SCHEMA_VERSION = 1
@@ -27,7 +28,7 @@ ORDERS = {"conv2d": "OHWI", "depthwise_conv2d": "1HWC", "fully_connected": "OI"}
 """Axes of the weights by operator, the last running fastest."""
 
 
-def weight_files(graph: Graph, word_bits: int | None = None) -> dict[str, bytes]:
+def weight_files(graph: Graph, word_bits: int | None = None, outliers: str = SMALLEST) -> dict[str, bytes]:
     """Return the weight memories of a quantized network by file name, with ``manifest.json``.
 
     Parameters
@@ -37,24 +38,27 @@ def weight_files(graph: Graph, word_bits: int | None = None) -> dict[str, bytes]
     word_bits
         Width of a word of the memories: a multiple of 8 and of the width of each layer's weights. None takes the narrowest
         of at least 32 bits.
+    outliers
+        Encoding of the sparse parts (`hwsim.memory.sparse.ENCODINGS`), or the smallest of each layer.
 
     Returns
     -------
     dict
         Of each layer with weights `NNN_NAME.npy`, `.bin` and `.hex`, and of its bias `NNN_NAME_bias` likewise, in words of
-        32 bits; thresholds as `.npy` only.
+        32 bits; thresholds as `.npy` only. Where weights have outliers, these are zero in the memory, and apart:
+        `NNN_NAME_outliers.npy`, and the arrays of the encoding as `.bin` and `.hex`.
 
     Raises
     ------
     InputError
         Naming the layer whose weights are not integers or do not fit the words.
     """
-    refuse_outliers(graph)
+    words = Words(outliers, word_bits or WORD_BITS)
     files: dict[str, bytes] = {}
     layers: list[dict[str, Any]] = []
     for number, node in enumerate(node for node in graph.nodes if node.op.weighted):
         try:
-            layers.append(_layer(graph, node, number, word_bits, files))
+            layers.append(_layer(graph, node, number, word_bits, files, words))
         except InputError as error:
             raise InputError(f"{graph.name}: node {node.name} ({node.op.kind}): {error}") from None
     require(bool(layers), f"{graph.name}", "a network with layers of weights", "none")
@@ -84,7 +88,9 @@ def word_packing(count: int, bits: int, word_bits: int | None) -> Packing:
     return Packing.of(count, bits, -(-WORD_BITS // unit) * unit if word_bits is None else word_bits, "word_bits")
 
 
-def _layer(graph: Graph, node: Node, number: int, word_bits: int | None, files: dict[str, bytes]) -> dict[str, Any]:
+def _layer(
+    graph: Graph, node: Node, number: int, word_bits: int | None, files: dict[str, bytes], words: Words
+) -> dict[str, Any]:  # fmt: skip
     weights = graph.tensors[node.inputs[1]]
     known = weights.quantization
     if known is None or weights.data is None:
@@ -103,6 +109,14 @@ def _layer(graph: Graph, node: Node, number: int, word_bits: int | None, files: 
             "axis": known.axis,
         },
     }
+    if weights.outliers is not None and weights.outliers.entries:
+
+        def write(name: str, content: bytes) -> dict[str, str]:
+            files[name] = content
+            return _file(name, content)
+
+        stem_of_outliers = f"{stem}_outliers"
+        entry["outliers"] = outlier_memories(stem_of_outliers, weights, channel_axis(node.op), words, _npy, write)
     if len(node.inputs) > 2:
         # Biases have no zero point and count in steps of the accumulator.
         entry["bias"] = _memory(f"{stem}_bias", graph.tensors[node.inputs[2]], BIAS, None, files)

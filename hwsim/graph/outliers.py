@@ -51,6 +51,11 @@ class Outliers:
         found[self.places] = self.values
         return found.reshape(shape)
 
+    def matrix(self, shape: tuple[int, ...], axis: int) -> npt.NDArray[np.int64]:
+        """Return the same as [output channels, products k], for weights whose output channels `axis` counts."""
+        by_channel = np.moveaxis(self.sparse(shape), axis, 0)
+        return np.ascontiguousarray(by_channel.reshape(shape[axis], -1))
+
 
 def split(integers: npt.NDArray[Any], dense: Format, lo: int, wide: Format) -> tuple[npt.NDArray[Any], Outliers]:
     """Split integers into those of ``lo..dense.hi``, zero elsewhere, of that format's storage, and the others.

@@ -53,6 +53,8 @@ class Detail:
         int64 [channels]: those whose accumulator was left with the right sum nevertheless.
     psum
         int64 [2, channels]: smallest and largest running partial sum. Empty range where there is none.
+    merged
+        int64 [2, channels]: events of the accumulator, by kind, where the product of an outlier was written to it.
     """
 
     def __init__(self, channels: int, pixels: int, places: int) -> None:
@@ -63,11 +65,13 @@ class Detail:
         self.cancelled = np.zeros(channels, np.int64)
         self.psum = np.empty((2, channels), np.int64)
         self.psum[0], self.psum[1] = NEVER, -NEVER
+        self.merged = np.zeros((2, channels), np.int64)
 
     def merge(self, other: Detail, span: slice) -> None:
         """Add what `other` saw of the channels in `span`."""
         self.places += other.places
         self.pixels += other.pixels
+        self.merged[:, span] += other.merged
         self.widths[span] += other.widths
         self.struck[span] += other.struck
         self.cancelled[span] += other.cancelled

@@ -75,11 +75,12 @@ def _follow(total: Any, low: Any, high: Any) -> None:
 @jit
 def _add_outliers(
     row: Any, sparse: Any, first: Any, last: Any, acc: Any, exact: Any, lo: Any, hi: Any, saturate: Any, observe: Any,
-    low: Any, high: Any, extremes: Any, here: Any,
+    low: Any, high: Any, extremes: Any, here: Any, merged: Any,
 ) -> Any:  # fmt: skip
     """Write the products of outliers ``first..last - 1`` to the accumulators, one by one; return the sums that did not fit.
 
-    row [K, C] as in `_reduce_rows`; sparse [3, entries]: product, channel and weight of each; here [2, N] counts events.
+    row [K, C] as in `_reduce_rows`; sparse [3, entries]: product, channel and weight of each; here and merged [2, N] count
+    events, the latter of all rows and tiles.
     """
     events = np.int64(0)
     for e in range(first, last):
@@ -90,6 +91,8 @@ def _add_outliers(
         under = np.int64(total < lo)
         here[0, n] += over
         here[1, n] += under
+        merged[0, n] += over
+        merged[1, n] += under
         events += over + under
         acc[n] = fit(total, lo, hi, saturate)
         if observe:
@@ -126,14 +129,15 @@ def _reduce_rows(
     panel: Any, weights: Any, start: Any, lanes: Any, chain: Any, ranges: Any, saturate: Any, observe: Any,
     image: Any, pixel: Any, out: Any, counts: Any, low: Any, high: Any, first: Any, closer: Any, places: Any, pixels: Any,
     widths: Any, struck: Any, cancelled: Any, psums: Any, sparse: Any, starts: Any, tile: Any,
+    merged: Any,
 ) -> None:  # fmt: skip
     """Reduce rows of products.
 
     panel [M, K, C] with C = 1 (shared by all channels) or N; weights [K, N]; start [M or 1, N]: initial accumulators, wrapped
     on load; lanes >= 1; chain: groups per partial sum, 0 for none; ranges [3, 2] and saturate [3]: of tree, psum, acc, with
     ranges[0] = (0, 0) for an exact tree; image, pixel: of row 0, for `first`; out [M, N]: final accumulators. From `closer` on
-    as in `Detail`; `places` also without a closer look. sparse [3, entries], starts [K tiles + 1], tile: the outliers, which
-    follow the dense sum of their K tile of so many products, see `hwsim.kernels.outliers`.
+    as in `Detail`; `places` and `merged` also without a closer look. sparse [3, entries], starts [K tiles + 1], tile: the
+    outliers, which follow the dense sum of their K tile of so many products, see `hwsim.kernels.outliers`.
     """
     rows, depth, shared = panel.shape[0], panel.shape[1], panel.shape[2] == 1
     channels = weights.shape[1]
@@ -225,7 +229,7 @@ def _reduce_rows(
                 at = k0 // tile
                 events += _add_outliers(
                     panel[m], sparse, starts[at], starts[at + 1], acc, exact, ranges[2, 0], ranges[2, 1], saturate[2],
-                    observe, low, high, extremes, here[2],
+                    observe, low, high, extremes, here[2], merged,
                 )  # fmt: skip
         if events > 0:
             _settle(tally, counts, places, hit)
@@ -289,7 +293,7 @@ def reduce_panel(
     offset = none if bias is None else bias
     at_start = reduction.bias_at is BiasAt.START
     seen = Monitor(channels) if monitor is None else monitor
-    detail = seen.detail or Detail(0, 0, 1)
+    detail = seen.detail or Detail(channels, 0, 1)
     registers = (reduction.tree, reduction.psum, reduction.acc)
     outliers = nothing(len(weights)) if sparse is None else sparse
     _reduce_rows(
@@ -318,5 +322,6 @@ def reduce_panel(
         np.stack([outliers.k, outliers.column, outliers.value]),
         outliers.starts(len(weights)),
         outliers.tile,
+        detail.merged,
     )
     return out if at_start else out + offset

@@ -36,6 +36,8 @@ class SparseWeights:
         The weights with their outliers in place.
     entries
         Outliers of the layer.
+    tile
+        As `place` was told last.
     """
 
     def __init__(self, dense: Int64, sparse: Int64, reduction: Reduction) -> None:
@@ -52,7 +54,7 @@ class SparseWeights:
         InputError
             Where a K tile ends within a chain.
         """
-        depth = self.dense.shape[1]
+        depth, self.tile = self.dense.shape[1], tile
         if tile is not None:
             require_whole_chains(tile, depth, self.reduction)
         self.groups: Sequence[Sparse] = [Sparse.of(group, tile) for group in self.sparse]

@@ -3,7 +3,8 @@
 An output channel that does not fit yet is projected onto the rows that fit the register (`hwsim.quant.l1_projection`), rounded
 toward zero, which keeps it there, and then given back what room is left. A2Q learns scales together with weights; here each
 channel takes the step of least squared error among `STEPS`: a coarser one spends less of the room per weight. The bias is in the
-room where the accumulator starts at it. A partial sum bounds the weights of each chain by themselves, as in the tiles of AXE
+room where the accumulator starts at it. Outliers are weights like the others to an accumulator, and none to a partial sum. A
+partial sum bounds the weights of each chain by themselves, as in the tiles of AXE
 (I. Colbert et al., "Accumulator-Aware Post-Training Quantization", arXiv 2409.17092).
 """
 
@@ -16,12 +17,13 @@ from typing import ClassVar
 import numpy as np
 
 from hwsim.graph import Array, Graph, Node, Quantization, Tensor
+from hwsim.graph.outliers import split
 from hwsim.ops.products import centered_weights
 from hwsim.quant.l1_projection import Budget, Float64, Int64
 from hwsim.quant.post_training import channel_axis
 from hwsim.quant.repair.base import QuantizedRepair
 from hwsim.quant.schemes import Scheme
-from hwsim.spec import BiasAt, InputError, Reduction, Register, ZeroPoints, require
+from hwsim.spec import BiasAt, Format, InputError, Reduction, Register, ZeroPoints, require
 
 STEPS = tuple(2.0 ** (half / 2) for half in range(16))
 """Multiples of a channel's step that are tried."""
@@ -35,7 +37,11 @@ class _Layer:
     rows: Float64
     bias: Float64
     integers: Int64
-    """The rows as they are."""
+    """The rows as they are, outliers in place."""
+    wide: Format | None
+    """Of outliers; None where there are none."""
+    lowest: int
+    """Integer of the dense part."""
     steps: Int64
     """The biases as they are."""
     low: int
@@ -105,7 +111,7 @@ def project(real: Graph, quantized: Graph, reduction: Reduction, *, power_of_two
 def _read(real: Graph, original: Node, quantized: Graph, node: Node, reduction: Reduction) -> _Layer:
     source, weights, *rest = quantized.inputs_of(node)
     entering, stored = source.quantization, weights.quantization
-    if entering is None or stored is None or len(rest) > 1 or weights.outliers is not None:
+    if entering is None or stored is None or len(rest) > 1:
         raise InputError(
             f"{quantized.name}: node {node.name} must have integer activations, and plain integer weights and biases, for "
             "accumulator-aware weights"
@@ -118,6 +124,10 @@ def _read(real: Graph, original: Node, quantized: Graph, node: Node, reduction: 
     # The border of an image is the real value 0, which a folded zero point leaves in the range.
     low, high = removed - entering.lo, entering.hi - removed
     integers = np.moveaxis(centered_weights(weights), axis, 0).reshape(rows.shape)
+    lowest = min(-stored.format.hi, int(integers.min()))
+    outliers = weights.outliers
+    if outliers is not None:
+        integers = integers + outliers.matrix(weights.shape, axis)
     bias = constants[1] if len(constants) > 1 else np.zeros(len(rows))
     steps = np.zeros(len(rows), np.int64) if not rest or rest[0].data is None else rest[0].data.astype(np.int64)
     return _Layer(
@@ -125,6 +135,8 @@ def _read(real: Graph, original: Node, quantized: Graph, node: Node, reduction: 
         rows,
         bias,
         integers,
+        None if outliers is None else outliers.format,
+        lowest,
         steps,
         max(low, 0),
         max(high, 0),
@@ -141,7 +153,7 @@ def _fitted(layer: _Layer, reduction: Reduction, power_of_two: bool) -> tuple[Te
         stored.symmetric and stored.format.signed, "weights", "signed and without zero points for accumulator-aware weights",
         f"{stored.format}",
     )  # fmt: skip
-    most = min(stored.hi, -stored.lo, stored.format.hi)
+    most = min(stored.hi, -stored.lo, stored.format.hi) if layer.wide is None else layer.wide.hi
     base = np.broadcast_to(stored.scale, (count,)).astype(np.float64)
     steps = STEPS[::2] if power_of_two else STEPS
     # One scale for all channels stays: what suits one channel does not suit the next.
@@ -162,10 +174,11 @@ def _fitted(layer: _Layer, reduction: Reduction, power_of_two: bool) -> tuple[Te
     integers = np.moveaxis(rows.reshape(count, *layer.shape), 0, axis)
     scale = scales if stored.axis is not None else stored.scale
     quantization = replace(stored, scale=scale)
-    return (
-        Tensor("", integers.shape, quantization, np.ascontiguousarray(integers).astype(stored.format.storage)),
-        Tensor("", (count,), data=biases),
-    )
+    if layer.wide is None:
+        dense, outliers = np.ascontiguousarray(integers).astype(stored.format.storage), None
+    else:
+        dense, outliers = split(np.ascontiguousarray(integers), stored.format, layer.lowest, layer.wide)
+    return Tensor("", integers.shape, quantization, dense, outliers), Tensor("", (count,), data=biases)
 
 
 def _channel(
@@ -175,6 +188,12 @@ def _channel(
     bias = _steps(layer, channel, scale)
     wanted = layer.rows[channel] / scale
     row = np.zeros(len(wanted), np.int64)
+    apart = np.zeros_like(row)
+    if layer.wide is not None and reduction.psum is not None:
+        # They go past partial sums, so that only the accumulator bounds them.
+        whole = np.clip(np.rint(wanted), -most, most).astype(np.int64)
+        apart = whole - _dense(layer, whole)
+        wanted, most = np.where(apart != 0, 0.0, wanted), layer.stored.format.hi
     for part, budget in _budgets(layer, reduction, bias):
         if min(budget.above, budget.below) < 0:
             return None
@@ -184,15 +203,24 @@ def _channel(
         if not budget.holds(rounded):
             rounded = np.trunc(nearest).astype(np.int64)
         row[part] = budget.fill(rounded, wanted[part], most)
+    row += apart
     if not _fits(layer, reduction, row, bias):
         return None
     return float(((layer.rows[channel] - scale * row) ** 2).sum()), row, scale, bias
 
 
+def _dense(layer: _Layer, row: Int64) -> Int64:
+    """Return what the dense part has of a row of weights: 0 where an outlier is."""
+    if layer.wide is None:
+        return row
+    return np.where((row >= layer.lowest) & (row <= layer.stored.format.hi), row, 0)
+
+
 def _fits(layer: _Layer, reduction: Reduction, row: Int64, bias: int) -> bool:
     start = bias if reduction.bias_at is BiasAt.START else 0
     whole = _budget(layer, reduction.acc, start)
-    parts = all(budget.holds(row[part]) for part, budget in _budgets(layer, reduction, bias))
+    summed = row if reduction.psum is None else _dense(layer, row)
+    parts = all(budget.holds(summed[part]) for part, budget in _budgets(layer, reduction, bias))
     return parts and whole.holds(row) and min(whole.above, whole.below) >= 0
 
 

@@ -102,7 +102,7 @@ def registers_csv(document: AnalysisDocument) -> str:
         (
             "layer", "name", "op", "products", "channels", "register", "bits", "overflow", "any_order_bits", "proven_bits",
             "observed_bits", "low", "high", "positive", "negative", "outputs", "struck", "cancelled", "first_image",
-            "first_pixel",
+            "first_pixel", "outliers", "dense_part_bits", "outliers_alone_bits", "outlier_events",
         )
     )  # fmt: skip
     for layer in document.layers:
@@ -120,11 +120,17 @@ def registers_csv(document: AnalysisDocument) -> str:
                 if first is not None and first.register_name == register.name
                 else (None, None)
             )
+            path = layer.outliers if register is layer.acc else None
+            apart = (
+                (None,) * 4
+                if path is None
+                else (path.entries, path.dense_bits, path.apart_bits, path.positive + path.negative if seen else None)
+            )
             writer.writerow(
                 (
                     layer.index, layer.name, layer.op, layer.products, layer.channels, register.name, register.bits,
                     register.overflow, register.any_order_bits, register.proven_bits, register.observed_bits,
-                    register.low.value, register.high.value, *events, *outputs, *place,
+                    register.low.value, register.high.value, *events, *outputs, *place, *apart,
                 )
             )  # fmt: skip
     return out.getvalue()

@@ -12,8 +12,10 @@ from hwsim.sim.program import Program
 from hwsim.spec import Arithmetic, InputError, Profile
 
 
-def fitted(network: Network, arithmetic: Arithmetic, model_sha256: str) -> Network:
-    """Return a network that no input can overflow the registers of an arithmetic with.
+def fitted(
+    network: Network, arithmetic: Arithmetic, model_sha256: str, *, outlier_tile: int | None = None
+) -> Network:  # fmt: skip
+    """Return a network that no input can overflow the registers of an arithmetic with; `outlier_tile` as for a `Program`.
 
     Raises
     ------
@@ -22,7 +24,8 @@ def fitted(network: Network, arithmetic: Arithmetic, model_sha256: str) -> Netwo
     """
     power_of_two = arithmetic.profile is Profile.POWER_OF_TWO
     graph = project(network.real, network.integer, arithmetic.reduction, power_of_two=power_of_two)
-    certificate = write_certificate(graph, model_sha256, prove_layers(Program(graph, arithmetic)), arithmetic.reduction)
+    proofs = prove_layers(Program(graph, arithmetic, outlier_tile=outlier_tile))
+    certificate = write_certificate(graph, model_sha256, proofs, arithmetic.reduction, outlier_tile=outlier_tile)
     try:
         verify(certificate, graph, model_sha256)
     except WrongClaimError as error:

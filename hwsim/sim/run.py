@@ -217,7 +217,8 @@ def network_of(
     )  # fmt: skip
     if not settings.accumulator_aware:
         return network
-    return fitted(network, settings.accelerator.arithmetic, model.sha256)
+    machine = settings.accelerator
+    return fitted(network, machine.arithmetic, model.sha256, outlier_tile=machine.outlier_tile)
 
 
 def program_of(network: Network, settings: Settings) -> Program:

@@ -202,9 +202,9 @@ def test_any_one_number_changed_is_refused_and_the_layer_is_named(order: str, by
     certificate, graph = certificate_of(convolution(ORDERS[order]))
     document = certificate.model_dump()
     paths = [path for path in numbers(document) if path[0] == "layers"]
-    # 4 channels, 2 ends; 2 or 3 registers; their two extremes, width and truth; what the layer says of itself.
+    # 4 channels, 2 ends; 2 or 3 registers; their two extremes of 5 numbers, width and truth; what the layer says of itself.
     registers = len(certificate.layers[0].registers)
-    assert len(paths) == registers * (2 * 4 + 2 * 4 + 2) + 3 + 5 + 1
+    assert len(paths) == registers * (2 * 4 + 2 * 5 + 2) + 5 + 5 + 1
     for path in paths:
         with pytest.raises(WrongClaimError, match=r"^layer only: "):
             verify(changed(document, path, by), graph, DIGEST)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from hwsim.certify.document import LayerClaim
+from analyze.worst_inputs import confirm
 from hwsim.graph import Graph
-from hwsim.kernels.monitor import REGISTERS, Monitor
-from hwsim.kernels.reduce import reduce_panel
 from hwsim.load import load_model
-from hwsim.ops.products import ProductsUnit
-from hwsim.sim import Program
-from hwsim.sim.analyze.layers import claims, prove
-from hwsim.spec import Arithmetic, BiasAt, Overflow, Reduction, Register, ZeroPoints
-from sim.digits_runs import network
+from hwsim.models.catalog import BUNDLED
+from hwsim.quant.outliers import OutlierRule
+from hwsim.sim.network import outlier_scheme, prepare_network
+from hwsim.spec import BiasAt, Overflow, Profile, Reduction, Register, ZeroPoints
+from sim.digits_runs import array_set, digits, network
 
 WIDE = Register(48, Overflow.WRAP)
 
@@ -29,46 +26,6 @@ ORDERS = {
     "an adder tree": Reduction(WIDE, lanes=8, tree=WIDE),
     "all of it": Reduction(WIDE, 5, WIDE, 3, WIDE),
 }
-
-
-def confirm(graph: Graph, reduction: Reduction) -> int:
-    """Confirm the claims of every layer and register; return how many were."""
-    program = Program(graph, Arithmetic(reduction, graph.profile))
-    confirmed = 0
-    for index, node in enumerate(graph.nodes, start=1):
-        unit = program.units[node.name]
-        if isinstance(unit, ProductsUnit):
-            claim = claims(prove(graph, node, index, unit), graph)
-            for register in claim.registers:
-                confirm_register(unit, claim, register.name, reduction)
-                confirmed += 1
-    return confirmed
-
-
-def confirm_register(unit: ProductsUnit, claim: LayerClaim, name: str, reduction: Reduction) -> None:
-    """Run the worst inputs of the channels that a claim names through the golden kernel."""
-    register = next(part for part in claim.registers if part.name == name)
-    broken = []
-    for reached, largest in ((register.high, True), (register.low, False)):
-        group, column = divmod(reached.channel, unit.group_channels)
-        weights = np.ascontiguousarray(unit.weights[group][:, [column]])
-        bias = unit.bias[[reached.channel]]
-        ends = (claim.activations.high, claim.activations.low)
-        row = np.where((weights.T > 0) == largest, *ends).astype(np.int64)
-        for bits in (register.safe_bits, register.safe_bits - 1):
-            if bits < 8:
-                continue
-            for overflow in Overflow:
-                part: dict[str, Any] = {name: Register(bits, overflow)}
-                monitor = Monitor(1, observe=True)
-                reduce_panel(row, weights, bias, dataclasses.replace(reduction, **part), monitor)
-                if bits == register.safe_bits:
-                    assert monitor.events == 0
-                    if name == "acc":
-                        assert int((monitor.high if largest else monitor.low)[0]) == reached.value
-                else:
-                    broken.append(int(monitor.counts[REGISTERS.index(name)].sum()) > 0)
-    assert register.safe_bits <= 8 or any(broken), (claim.name, name)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -88,3 +45,41 @@ def test_every_register_of_resnet8(order: str, data_root: Path) -> None:
     reduction = ORDERS[order]
     registers = 1 + (reduction.tree is not None) + (reduction.psum is not None)
     assert confirm(load_model(path).graph, reduction) == 10 * registers
+
+
+@functools.cache
+def bundled(name: str) -> Graph:
+    """Quantize a bundled network with the ranges of random pixels: the weights, which certificates are about, are its own."""
+    model = load_model(name)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, *model.graph.input.shape[1:])).astype(np.uint8)
+    return prepare_network(
+        model, array_set(pixels, [0] * 4, "pixels"), weight_bits=8, activation_bits=8, calibration_images=4, scaling=None,
+        profile=Profile.TFLITE,
+    ).integer  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [model.name for model in BUNDLED])
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_register_of_the_zoo(name: str, order: str) -> None:
+    """Whatever is added to `models` is confirmed with the rest."""
+    graph, reduction = bundled(name), ORDERS[order]
+    registers = 1 + (reduction.tree is not None) + (reduction.psum is not None)
+    assert confirm(graph, reduction) == sum(node.op.weighted for node in graph.nodes) * registers > 0
+
+
+@pytest.mark.parametrize("tile", [None, 48])
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_register_of_a_network_with_outliers(order: str, tile: int | None) -> None:
+    """Dense weights of 4 bits, outliers of 16 behind every 48 products (45 in chains of 15) or behind all."""
+    graph, reduction = with_outliers(), ORDERS[order]
+    tile = 45 if tile is not None and order == "all of it" else tile
+    registers = 1 + (reduction.tree is not None) + (reduction.psum is not None)
+    assert confirm(graph, reduction, tile) == 4 * registers
+
+
+@functools.cache
+def with_outliers() -> Graph:
+    return prepare_network(
+        load_model("digits_cnn"), digits(), weight_bits=4, activation_bits=8, calibration_images=64, scaling=None,
+        profile=Profile.TFLITE, scheme=outlier_scheme(OutlierRule.parse("3%"), 4),
+    ).integer  # fmt: skip

@@ -111,7 +111,7 @@ def test_the_worst_input_reaches_the_bound_and_one_bit_less_overflows(layer: Any
                         started = place == "acc" and reduction.bias_at is BiasAt.START
                         unfit_start = started and not form.lo <= int(start[0]) <= form.hi
                         rows.append(unfit_start or run(row, column, start, narrow) > 0)
-                        assert at != [0, 0] or unfit_start
+                        assert at != [0, 0, 0] or unfit_start
                 assert rows and all(rows), (place, n)
 
 
@@ -147,14 +147,14 @@ def test_the_order_matters_where_a_chain_can_be_filled_better() -> None:
     """Terms up to 10, 10, 1, 1 in chains of 2: in order 20 at most; the planner's other order is no worse than any two."""
     reduction = Reduction(chain=2, psum=Register(16, Overflow.WRAP))
     split = extremes(np.array([[10], [1], [10], [1]]), np.array([0]), 0, 1, reduction)["psum"]
-    assert (int(split.high[0]), split.high_at[0].tolist(), int(split.any_high[0])) == (11, [0, 2], 20)
+    assert (int(split.high[0]), split.high_at[0].tolist(), int(split.any_high[0])) == (11, [0, 2, 0], 20)
 
 
 def test_a_range_without_zero_makes_the_declared_order_tighter_for_the_accumulator() -> None:
     """Products 3 * 5..6, -4 * 5..6: prefixes are 15..18 and -9..-2; a subset of the products could be -24."""
     ends = extremes(np.array([[3], [-4]]), np.array([0]), 5, 6, Reduction())["acc"]
     assert (int(ends.low[0]), int(ends.high[0])) == (-9, 18)
-    assert (ends.low_at[0].tolist(), ends.high_at[0].tolist()) == ([0, 2], [0, 1])
+    assert (ends.low_at[0].tolist(), ends.high_at[0].tolist()) == ([0, 2, 0], [0, 1, 0])
     assert (int(ends.any_low[0]), int(ends.any_high[0])) == (-24, 18)
 
 

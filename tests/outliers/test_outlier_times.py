@@ -10,21 +10,24 @@ import pytest
 
 from hwsim.dataflow.array import array_of, gemm_counters
 from hwsim.dataflow.outliers import Load, gemms_counters, load_of, tile_rows, visit_entries
-from hwsim.export import onnx_qdq, onnx_qonnx, parameters, weight_files
+from hwsim.load import load_model
 from hwsim.memory.steps import first_channels, steps_of
 from hwsim.memory.tiling import Room
 from hwsim.memory.tiling_table import tiling_table
-from hwsim.ops.products import ProductsUnit
-from hwsim.sim.analyze.layers import prove
-from hwsim.sim.program import Program
+from hwsim.models.catalog import BUNDLED
+from hwsim.quant.outliers import OutlierRule
+from hwsim.sim.document import LayerTimes
+from hwsim.sim.network import outlier_scheme, prepare_network
 from hwsim.sim.time.bandwidth import crossing_bytes
 from hwsim.sim.time.document import layer_times
 from hwsim.sim.time.energy import energy_infos
 from hwsim.sim.time.layer import TiledLayer
 from hwsim.sim.time.network import TimedLayer, time_layer, time_network
 from hwsim.sim.time.ports import sparse_products
-from hwsim.spec import Accelerator, Arithmetic, Datapath, InputError, Memory, Operand, Sliding, Workload
+from hwsim.sim.time.run import graph_of, time_model
+from hwsim.spec import Accelerator, Arithmetic, Datapath, InputError, Memory, Operand, Profile, Sliding, Workload
 from outliers.test_outliers_on_rtl import network
+from sim.digits_runs import array_set
 
 PLAIN = Workload(
     "layer", "conv2d", 64, 144, 32, 1,
@@ -190,19 +193,41 @@ def test_bytes_that_cross_once_have_the_outliers_of_the_document() -> None:
     assert crossing_bytes(graph, Arithmetic())["outliers"] == sum(info.bytes for info in infos if info is not None) > 0
 
 
-def test_files_and_certificates_without_a_place_for_outliers_refuse_them() -> None:
-    graph = network().integer
-    writers = (onnx_qdq, onnx_qonnx, weight_files, parameters)
-    for writer in writers:
-        with pytest.raises(InputError, match=r"node conv1_conv: weights must be without outliers to be exported$"):
-            writer(graph)
-    node = graph.nodes[0]
-    unit = Program(graph).units[node.name]
-    assert isinstance(unit, ProductsUnit)
-    with pytest.raises(
-        InputError, match=r"weights of conv1_conv must be without outliers to be certified, not with them$"
-    ):
-        prove(graph, node, 1, unit)
+def test_times_without_a_run_are_those_of_the_run() -> None:
+    """Places follow from the weights alone; `network()` was quantized with the ranges of its activations."""
+    rule = OutlierRule.parse("3%")
+    for lanes in (0, 2):
+        document = time_model(load_model("digits_cnn"), machine(lanes), weight_bits=4, outliers=rule)
+        graph = network().integer
+        expected = [LayerTimes(**layer_times(graph, layer, machine(lanes), i)) for i, layer in enumerate(timed(lanes))]
+        assert list(document.layers) == expected
+        assert document.quantization.outliers == "the largest 3 % of each layer, in 16 bits"
+        assert document.total.dram_bytes.outliers > 0
+        assert any("outlier lanes" in note for note in document.notes) == (lanes == 0)
+
+
+@pytest.mark.parametrize("name", [model.name for model in BUNDLED])
+@pytest.mark.parametrize("rule", ["1%", "2/channel", "least-error"])
+def test_places_are_those_of_the_quantized_network(name: str, rule: str) -> None:
+    """Of every bundled network, quantized with the ranges of random pixels."""
+    model, chosen = load_model(name), OutlierRule.parse(rule)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, *model.graph.input.shape[1:])).astype(np.uint8)
+    graph = prepare_network(
+        model, array_set(pixels, [0] * 4, "pixels"), weight_bits=4, activation_bits=8, calibration_images=4, scaling=None,
+        profile=Profile.TFLITE, scheme=outlier_scheme(chosen, 4),
+    ).integer  # fmt: skip
+    places = graph_of(model.graph, machine(2), 4, 8, chosen)
+    for node in graph.nodes:
+        if node.op.weighted:
+            one, other = graph.tensors[node.inputs[1]].outliers, places.tensors[node.inputs[1]].outliers
+            assert one is not None and other is not None
+            assert np.array_equal(one.places, other.places)
+
+
+def test_a_machine_with_narrow_lanes_is_refused_before_it_is_timed() -> None:
+    narrow = Accelerator(rows=8, cols=8, memory=AMPLE, datapath=Datapath(outlier_lanes=2, outlier_bits=8))
+    with pytest.raises(InputError, match=r"^outlier_bits must be at most the machine's 8"):
+        time_model(load_model("digits_cnn"), narrow, weight_bits=4, outliers=OutlierRule.parse("1%"))
 
 
 def test_energy_counts_the_products_of_outliers() -> None:

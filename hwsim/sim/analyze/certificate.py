@@ -22,8 +22,20 @@ def prove_layers(program: Program) -> list[Proof]:
     ]
 
 
-def write_certificate(graph: Graph, model_sha256: str, proofs: Sequence[Proof], reduction: Reduction) -> Certificate:
-    """Return the certificate of a network whose layers have been bounded; `model_sha256` is of the file that it comes from."""
+def write_certificate(
+    graph: Graph, model_sha256: str, proofs: Sequence[Proof], reduction: Reduction, *, outlier_tile: int | None = None
+) -> Certificate:  # fmt: skip
+    """Return the certificate of a network whose layers have been bounded.
+
+    Parameters
+    ----------
+    graph, proofs
+        The network, and what `prove_layers` found of it.
+    model_sha256
+        Of the file that it comes from.
+    reduction, outlier_tile
+        As the network's `Program` has them.
+    """
 
     def register(part: Register | None) -> RegisterSpec | None:
         return None if part is None else RegisterSpec(bits=part.bits, overflow=part.overflow.value)
@@ -39,6 +51,7 @@ def write_certificate(graph: Graph, model_sha256: str, proofs: Sequence[Proof], 
         machine=Machine(
             acc=acc, lanes=reduction.lanes, tree=register(reduction.tree), chain=reduction.chain,
             psum=register(reduction.psum), bias_at=reduction.bias_at.value, zero_points=reduction.zero_points.value,
+            outlier_tile=outlier_tile,
         ),
         layers=layers,
         no_overflow=all(layer.no_overflow for layer in layers),

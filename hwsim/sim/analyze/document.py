@@ -27,6 +27,8 @@ class ReachedSum(Part):
     channel: int
     start: int
     stop: int
+    outliers: int = 0
+    """How many of the channel's outliers are in it besides."""
 
 
 class RegisterWidths(Part):
@@ -53,7 +55,24 @@ class RegisterWidths(Part):
     """Events: writes of a sum above the largest value of the register, below the smallest."""
     positive_by_place: tuple[int, ...]
     negative_by_place: tuple[int, ...]
-    """Events by equal parts of the products of an output, in the order of summation."""
+    """Events by equal parts of the products of an output, in the order of summation; those of outliers count where their K tile
+    ends."""
+
+
+class SparsePath(Part):
+    """The outliers of a layer: their products are written to the accumulator, past tree and partial sum."""
+
+    entries: int
+    bits: int
+    tile: int | None
+    """Products after whose dense sum their outliers follow, those of a K tile; None: after all."""
+    dense_bits: int
+    """Accumulator width that no input overflows in this order with the dense part alone."""
+    apart_bits: int
+    """The same for the outliers alone, from 0: what a register of their own would need."""
+    positive: int
+    negative: int
+    """Those events of the accumulator that writes of outliers were."""
 
 
 class Grid(Part):
@@ -103,6 +122,7 @@ class AnalyzedLayer(Part):
     """What the multipliers may see."""
     registers: tuple[RegisterWidths, ...]
     """In the order in which a sum passes them; the accumulator is last."""
+    outliers: SparsePath | None = None
     observed: Observed | None
 
     @property

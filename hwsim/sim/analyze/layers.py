@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hwsim.certify.document import Activations, LayerClaim, Reached, RegisterClaim
-from hwsim.graph import Graph, Node, Tensor
+from hwsim.graph import Graph, Node, Outliers, Tensor
 from hwsim.kernels.monitor import REGISTERS, Monitor
+from hwsim.kernels.outliers import Sparse
 from hwsim.ops.products import ProductsUnit
-from hwsim.sim.analyze.document import AnalyzedLayer, Grid, Observed, ReachedSum, RegisterWidths
+from hwsim.sim.analyze.document import AnalyzedLayer, Grid, Observed, ReachedSum, RegisterWidths, SparsePath
 from hwsim.sim.analyze.extremes import Extremes, extremes
 from hwsim.sim.document import FirstOverflow
-from hwsim.spec import Reduction, Register, bits_for, require
+from hwsim.spec import Reduction, Register, bits_for
 
 Int64 = npt.NDArray[np.int64]
 
@@ -54,19 +56,17 @@ def prove(graph: Graph, node: Node, index: int, unit: ProductsUnit) -> Proof:
     """Bound the registers of a layer; `index` is its place in the network, from 1."""
     source = graph.inputs_of(node)[0].quantization
     assert source is not None
-    require(
-        unit.outliers is None, f"{graph.name}: weights of {node.name}", "without outliers to be certified", "with them"
-    )
     # As the unit sees them: the border of an image is the real value 0.
     low, high = min(source.lo - unit.subtract, unit.pad), max(source.hi - unit.subtract, unit.pad)
     bias = unit.bias.reshape(unit.groups, -1)
-    groups = [extremes(unit.weights[g], bias[g], low, high, unit.reduction) for g in range(unit.groups)]
+    sparse: Sequence[Sparse | None] = [None] * unit.groups if unit.outliers is None else unit.outliers.groups
+    groups = [extremes(unit.weights[g], bias[g], low, high, unit.reduction, sparse[g]) for g in range(unit.groups)]
     found = {name: Extremes.joined([group[name] for group in groups]) for name in groups[0]}
     shape = graph.outputs_of(node)[0].shape
     return Proof(node, index, unit, low, high, (shape[1], shape[2]) if len(shape) == 4 else (1, 1), found)
 
 
-def describe(proof: Proof, monitor: Monitor | None, images: int) -> AnalyzedLayer:
+def describe(proof: Proof, graph: Graph, monitor: Monitor | None, images: int) -> AnalyzedLayer:
     """Return a layer of the document; `monitor` looked closely at so many images, or is None."""
     height, width = proof.output
     return AnalyzedLayer(
@@ -79,14 +79,46 @@ def describe(proof: Proof, monitor: Monitor | None, images: int) -> AnalyzedLaye
         activation_low=proof.low,
         activation_high=proof.high,
         registers=tuple(_register(proof, name, monitor) for name in proof.found),
+        outliers=_sparse_path(proof, graph, monitor),
         observed=None if monitor is None else _observed(proof, monitor, images),
     )
+
+
+def _sparse_path(proof: Proof, graph: Graph, monitor: Monitor | None) -> SparsePath | None:
+    """Say what a layer's outliers ask of the accumulator, beside its dense part; None where there are none."""
+    unit, outliers = proof.unit, _outliers(proof, graph)
+    if outliers is None or unit.outliers is None:
+        return None
+    merged = np.zeros(2, np.int64) if monitor is None or monitor.detail is None else monitor.detail.merged.sum(axis=1)
+    return SparsePath(
+        entries=outliers.entries,
+        bits=outliers.format.bits,
+        tile=unit.outliers.tile,
+        dense_bits=_alone_bits(proof, unit.weights, unit.bias, unit.reduction),
+        apart_bits=_alone_bits(proof, unit.outliers.sparse, np.zeros_like(unit.bias), Reduction()),
+        positive=int(merged[0]),
+        negative=int(merged[1]),
+    )
+
+
+def _alone_bits(proof: Proof, weights: Int64, bias: Int64, reduction: Reduction) -> int:
+    """Return the accumulator width that one part of a layer's weights needs by itself."""
+    by_group = zip(weights, bias.reshape(len(weights), -1), strict=True)
+    found = (extremes(*group, proof.low, proof.high, reduction)["acc"] for group in by_group)
+    return max(max(widths(ends.low, ends.high)) for ends in found)
+
+
+def _outliers(proof: Proof, graph: Graph) -> Outliers | None:
+    """Return those of a layer's weights; None where there are none."""
+    outliers = graph.inputs_of(proof.node)[1].outliers
+    return outliers if outliers is not None and outliers.entries else None
 
 
 def claims(proof: Proof, graph: Graph) -> LayerClaim:
     """Return what the certificate says of a layer."""
     source, weights = (tensor.quantization for tensor in graph.inputs_of(proof.node)[:2])
     assert source is not None and weights is not None
+    outliers = _outliers(proof, graph)
     registers = []
     for name, found in proof.found.items():
         low, high = _ends(found)
@@ -107,6 +139,8 @@ def claims(proof: Proof, graph: Graph) -> LayerClaim:
         products=proof.unit.depth,
         channels=proof.unit.channels,
         weight_bits=weights.format.bits,
+        outliers=0 if outliers is None else outliers.entries,
+        outlier_bits=0 if outliers is None else outliers.format.bits,
         weights_sha256=_digest(proof.unit, graph.inputs_of(proof.node)[2:3]),
         activations=Activations(
             bits=source.format.bits, signed=source.format.signed, zero_point=int(source.zero_point), low=proof.low,
@@ -118,10 +152,11 @@ def claims(proof: Proof, graph: Graph) -> LayerClaim:
 
 
 def _digest(unit: ProductsUnit, constants: list[Tensor]) -> str:
-    by_channel = unit.weights.transpose(0, 2, 1).astype("<i8")
+    sparse = (unit.outliers.sparse,) if unit.outliers is not None and unit.outliers.entries else ()
     bias = constants[0].data if constants else None
     stored = np.zeros(unit.channels, "<i8") if bias is None else bias.astype("<i8")
-    return hashlib.sha256(by_channel.tobytes() + stored.tobytes()).hexdigest()
+    parts = [part.transpose(0, 2, 1).astype("<i8").tobytes() for part in (unit.weights, *sparse)]
+    return hashlib.sha256(b"".join(parts) + stored.tobytes()).hexdigest()
 
 
 def _ends(found: Extremes) -> tuple[ReachedSum, ReachedSum]:
@@ -131,8 +166,8 @@ def _ends(found: Extremes) -> tuple[ReachedSum, ReachedSum]:
 
 
 def _reached(values: Int64, places: Int64, channel: int) -> ReachedSum:
-    start, stop = places[channel].tolist()
-    return ReachedSum(value=int(values[channel]), channel=channel, start=start, stop=stop)
+    start, stop, outliers = places[channel].tolist()
+    return ReachedSum(value=int(values[channel]), channel=channel, start=start, stop=stop, outliers=outliers)
 
 
 def _register(proof: Proof, name: str, monitor: Monitor | None) -> RegisterWidths:

@@ -22,6 +22,7 @@ from hwsim.sim.network import Network, common_bits
 from hwsim.sim.program import Program
 from hwsim.sim.run import Settings, Stage, network_of
 from hwsim.sim.time.document import accelerator_info
+from hwsim.sim.time.outlier_layers import check_outliers
 from hwsim.sim.versions import versions
 from hwsim.spec import InputError
 
@@ -51,7 +52,8 @@ def prepare(model: LoadedModel, dataset: Dataset | None, settings: Settings) -> 
     InputError
         Where a float model has no data to set ranges by.
     """
-    stored = model.graph.quantized and settings.weight_bits is None and settings.activation_bits is None
+    given = (settings.weight_bits, settings.activation_bits, settings.outliers)
+    stored = model.graph.quantized and all(part is None for part in given)
     if dataset is None:
         if not stored:
             raise InputError("--data must be given where hwsim quantizes the model: its samples set the ranges")
@@ -61,7 +63,9 @@ def prepare(model: LoadedModel, dataset: Dataset | None, settings: Settings) -> 
         )  # fmt: skip
         network = Network(model.graph, dequantized(model.graph), "dequantized model", "model", info)
         if settings.accumulator_aware:
-            network = fitted(network, settings.accelerator.arithmetic, model.sha256)
+            network = fitted(
+                network, settings.accelerator.arithmetic, model.sha256, outlier_tile=settings.accelerator.outlier_tile
+            )
     else:
         network = network_of(model, dataset, settings)
     return Prepared(network.integer, network.info, own=stored)
@@ -100,7 +104,9 @@ def analyze(
     """
     prepared = prepare(model, dataset, settings)
     graph = prepared.graph
-    program = Program(graph, settings.accelerator.arithmetic)
+    machine = settings.accelerator
+    check_outliers(graph, machine)
+    program = Program(graph, machine.arithmetic, outlier_tile=machine.outlier_tile)
     proofs = prove_layers(program)
     data, monitors = None, {}
     if dataset is not None and observe:
@@ -110,20 +116,22 @@ def analyze(
         monitors = watch(program, proofs, feed, count, threads=settings.threads, progress=progress)
         data = DataInfo(name=dataset.name, split=dataset.split, n=count, sha256=dataset.digest())
     layers = tuple(
-        describe(proof, monitors.get(proof.node.name), data.n if data is not None else 0) for proof in proofs
+        describe(proof, graph, monitors.get(proof.node.name), data.n if data is not None else 0) for proof in proofs
     )
     document = AnalysisDocument(
         schema_version=SCHEMA_VERSION,
         model=model_info(model, prepared.graph, "model" if prepared.own else "hwsim"),
         data=data,
         quantization=prepared.info,
-        accelerator=accelerator_info(settings.accelerator),
+        accelerator=accelerator_info(machine),
         layers=layers,
         total=_total(layers),
         provenance=Provenance(command=command, seed=0, versions=versions()),
     )
-    reduction = settings.accelerator.arithmetic.reduction
-    return Analysis(document, write_certificate(graph, model.sha256, proofs, reduction))
+    certificate = write_certificate(
+        graph, model.sha256, proofs, machine.arithmetic.reduction, outlier_tile=machine.outlier_tile
+    )
+    return Analysis(document, certificate)
 
 
 def watch(

@@ -17,9 +17,10 @@ from hwsim.sim.narrow.document import SCHEMA_VERSION, NarrowDocument, Point, Row
 from hwsim.sim.narrow.order import Order
 from hwsim.sim.narrow.runs import Runs
 from hwsim.sim.narrow.search import Choice, OrderSearch, Report, Wanted
-from hwsim.sim.network import prepare_network
+from hwsim.sim.network import outlier_scheme, prepare_network
 from hwsim.sim.run import Settings
 from hwsim.sim.time.document import accelerator_info
+from hwsim.sim.time.outlier_layers import check_outliers
 from hwsim.sim.versions import versions
 from hwsim.spec import Reduction, require
 
@@ -65,15 +66,19 @@ def narrow(
     """
     require(len({order.text for order in orders}) == len(orders) > 0, "orders", "each given once", len(orders))
     with threadpool_limits(limits=1, user_api="blas"):
-        arithmetic = settings.accelerator.arithmetic
+        machine = settings.accelerator
+        arithmetic = machine.arithmetic
         network = prepare_network(
             model, dataset, weight_bits=settings.weight_bits, activation_bits=settings.activation_bits,
             calibration_images=settings.calibration_images, scaling=settings.scaling, profile=arithmetic.profile,
+            scheme=outlier_scheme(settings.outliers, settings.weight_bits),
         )  # fmt: skip
+        check_outliers(network.integer, machine)
         feed = Feed(network.integer, dataset, model.graph.input.quantization)
         count = min(len(dataset), settings.images or len(dataset))
         tell(f"{count} images without overflow")
-        runs = Runs(network.integer, arithmetic, feed, count, threads=settings.threads)
+        tall = machine.rows if machine.datapath.outlier_lanes else None
+        runs = Runs(network.integer, arithmetic, feed, count, threads=settings.threads, outlier_rows=tall)
         rows: list[Row] = []
         points: list[Point] = []
         files: dict[str, str] = {}
@@ -87,7 +92,7 @@ def narrow(
         model=model_info(model, network.integer, network.quantized_by),
         data=DataInfo(name=dataset.name, split=dataset.split, n=count, sha256=dataset.digest()),
         quantization=network.info,
-        accelerator=accelerator_info(settings.accelerator),
+        accelerator=accelerator_info(machine),
         exact_correct=runs.exact.correct,
         loss_points=wanted.loss_points,
         least_correct=wanted.least_correct(runs.exact),

@@ -75,6 +75,8 @@ class Runs:
         Rounding, bias and zero points; its registers do not matter.
     feed, count, threads
         The samples, as for `hwsim.sim.execute.execute`.
+    outlier_rows
+        Rows of the array, where it has lanes for outliers: these follow the dense sum of so many groups of lanes.
     start
         Reductions of the network that is run first and is the base; a layer that is not named is exact.
 
@@ -88,9 +90,10 @@ class Runs:
 
     def __init__(
         self, graph: Graph, arithmetic: Arithmetic, feed: Feed, count: int, *, threads: int = 1,
-        start: Mapping[str, Reduction] | None = None,
+        outlier_rows: int | None = None, start: Mapping[str, Reduction] | None = None,
     ) -> None:  # fmt: skip
         self.graph, self.feed, self.count, self.threads = graph, feed, count, threads
+        self.outlier_rows = outlier_rows
         reduction = Reduction(EXACT, bias_at=arithmetic.reduction.bias_at, zero_points=arithmetic.reduction.zero_points)
         self.arithmetic = replace(arithmetic, reduction=reduction)
         self._base = _Trial({}, {}, {}, Outcome(np.zeros(0, np.int64), 0, 0, {}))
@@ -112,7 +115,10 @@ class Runs:
     def _program(self, layers: Mapping[str, Reduction]) -> tuple[Program, Made]:
         """Return a network, and its units beside those of the base: others are not held, as weights take memory."""
         made = dict(self._base.made)
-        return Program(self.graph, self.arithmetic, layers, made=made), made
+        # Where nothing can overflow it does not matter, so exact layers may have been made for other tiles.
+        lanes = max((reduction.lanes for reduction in layers.values()), default=1)
+        tile = None if self.outlier_rows is None else self.outlier_rows * lanes
+        return Program(self.graph, self.arithmetic, layers, outlier_tile=tile, made=made), made
 
     def unit(self, name: str, reduction: Reduction) -> ProductsUnit:
         """Return a layer with a reduction.

@@ -11,8 +11,11 @@ from hwsim.dataflow.array import array_of
 from hwsim.dataflow.outliers import Load, load_of, tile_rows
 from hwsim.graph import Graph, Node, Outliers, Tensor
 from hwsim.memory.sparse import SparseSize, smallest, sparse_sizes
+from hwsim.quant import Scheme
+from hwsim.quant.outliers import OutlierRule
+from hwsim.quant.post_training import channel_axis
 from hwsim.sim.document_parts import OutlierInfo
-from hwsim.sim.time.layer import product_shape
+from hwsim.sim.time.tile_problem import product_shape
 from hwsim.spec import Accelerator, Operand, Workload, require
 
 PASSES = (
@@ -20,20 +23,46 @@ PASSES = (
     "per cycle as the array has columns."
 )
 
+PLACES = (
+    "Outliers are where the weights alone put them; a run, which knows the scales of activations, has the same but in channels "
+    "whose bias would take more than 2**30 steps."
+)
 
-def sparse_matrix(node: Node, tensor: Tensor, outliers: Outliers) -> npt.NDArray[np.int64]:
-    """Return the sparse part of a layer's weights, [output channels, products k]."""
-    sparse = outliers.sparse(tensor.shape)
-    if node.op.kind == "depthwise_conv2d":
-        return np.ascontiguousarray(sparse.reshape(-1, tensor.shape[3]).T)
-    return sparse.reshape(tensor.shape[0], -1)
+
+def with_places(graph: Graph, real: Graph, rule: OutlierRule, *, power_of_two: bool = False) -> Graph:
+    """Return a network of formats (`hwsim.sim.time.document.with_formats`) whose weights have the outliers of a run.
+
+    Parameters
+    ----------
+    graph
+        Its weights' formats are those of their dense parts.
+    real
+        The float network: the same nodes.
+    rule
+        Which weights are outliers.
+    power_of_two
+        Scales of weights are powers of two.
+    """
+    tensors = dict(graph.tensors)
+    for node in graph.nodes:
+        if not node.op.weighted:
+            continue
+        name = node.inputs[1]
+        form, values = tensors[name].quantization, real.tensors[name].real()
+        assert form is not None
+        axis = channel_axis(node.op)
+        least = np.zeros(values.shape[axis])
+        scheme = Scheme(form.format.bits, outliers=rule, power_of_two=power_of_two)
+        _, _, outliers = rule.split(values, axis, scheme.weights(values, axis, least), least, power_of_two=power_of_two)
+        tensors[name] = replace(tensors[name], outliers=outliers)
+    return replace(graph, tensors=tensors)
 
 
 def with_outliers(workload: Workload, node: Node, tensor: Tensor) -> Workload:
     """Return a layer with its outliers' places, and the arrays of their smallest encoding among its operands."""
     if tensor.outliers is None or not tensor.outliers.entries:
         return workload
-    matrix = sparse_matrix(node, tensor, tensor.outliers)
+    matrix = tensor.outliers.matrix(tensor.shape, channel_axis(node.op))
     size = _best(matrix, tensor.outliers)[1]
     arrays = tuple(Operand("outliers", part.elements, part.element_bits) for part in size.arrays if part.bytes)
     weights, *others = workload.operands
@@ -54,7 +83,7 @@ def outlier_info(graph: Graph, node: Node, workload: Workload, accelerator: Acce
     if tensor is None or tensor.outliers is None or not tensor.outliers.entries:
         return None
     outliers = tensor.outliers
-    name, size, sizes = _best(sparse_matrix(node, tensor, outliers), outliers)
+    name, size, sizes = _best(outliers.matrix(tensor.shape, channel_axis(node.op)), outliers)
     load = _load(workload, accelerator)
     return OutlierInfo(
         entries=outliers.entries,

@@ -12,7 +12,9 @@ import numpy as np
 
 from hwsim.graph import Graph
 from hwsim.load.catalog import LoadedModel
-from hwsim.memory.compression import Scheme
+from hwsim.memory.compression import Scheme as Compression
+from hwsim.quant import Scheme, dequantized
+from hwsim.quant.outliers import OutlierRule
 from hwsim.sim.described_model import model_info
 from hwsim.sim.document import (
     SCHEMA_VERSION,
@@ -26,13 +28,18 @@ from hwsim.sim.network import common_bits
 from hwsim.sim.time.document import accelerator_info, layer_times, total_times, with_formats
 from hwsim.sim.time.given import GivenTiles
 from hwsim.sim.time.network import MODEL, TimedLayer, time_network
-from hwsim.spec import Accelerator, Fusion, require
+from hwsim.sim.time.outlier_layers import PLACES, check_outliers, with_places
+from hwsim.spec import Accelerator, Fusion, Profile, require
+
+FORMATS = "formats only, no values"
+FORMATS_AND_OUTLIERS = "formats, and the places of outliers"
+"""What is known of a network that is not quantized here."""
 
 
 def time_model(
     model: LoadedModel, accelerator: Accelerator, *, weight_bits: int | None = None, activation_bits: int | None = None,
-    compression: Scheme | None = None, tiles: GivenTiles | None = None, frames_per_second: float = 30.0,
-    command: str = "hwsim.sim.time.run.time_model",
+    outliers: OutlierRule | None = None, compression: Compression | None = None, tiles: GivenTiles | None = None,
+    frames_per_second: float = 30.0, command: str = "hwsim.sim.time.run.time_model",
 ) -> TimeDocument:  # fmt: skip
     """Return the time of a model on a machine.
 
@@ -44,6 +51,8 @@ def time_model(
         The machine.
     weight_bits, activation_bits
         As for `hwsim.sim.run.Settings`.
+    outliers
+        Which weights are kept apart; of the weights' values only this looks at any.
     compression
         How weights are stored, for a model that runs in its own integers.
     tiles
@@ -58,9 +67,10 @@ def time_model(
     InputError
         For an operator without a cost, buffers that are too small, or tiles that are none of a layer.
     """
-    own = model.graph.quantized and weight_bits is None and activation_bits is None
+    own = model.graph.quantized and all(given is None for given in (weight_bits, activation_bits, outliers))
     require(own or compression is None, "compression", "left out where formats are not the model's own", "given")
-    graph = with_formats(model.graph, weight_bits, activation_bits)
+    graph = graph_of(model.graph, accelerator, weight_bits, activation_bits, outliers)
+    lanes = check_outliers(graph, accelerator)
     timed = time_network(graph, accelerator, compression)
     layers = _layers(graph, timed, accelerator)
     machine = accelerator_info(accelerator)
@@ -69,6 +79,7 @@ def time_model(
         if machine.not_built
         else []
     )
+    notes += [] if outliers is None else [*lanes, PLACES]
     if compression is not None:
         notes.append(_compressed(timed, compression))
     if tiles is not None:
@@ -91,10 +102,11 @@ def time_model(
         schema_version=SCHEMA_VERSION,
         model=model_info(model, graph, "model" if own else "hwsim"),
         quantization=QuantizationInfo(
-            scheme="as stored in the model" if own else "formats only, no values",
+            scheme="as stored in the model" if own else FORMATS if outliers is None else FORMATS_AND_OUTLIERS,
             weight_bits=common_bits(graph, weights=True),
             activation_bits=common_bits(graph, weights=False),
             calibration_images=0,
+            outliers=None if outliers is None else str(outliers),
         ),
         accelerator=machine,
         time_model=MODEL,
@@ -111,6 +123,18 @@ def time_model(
             },
         ),
     )
+
+
+def graph_of(
+    graph: Graph, accelerator: Accelerator, weight_bits: int | None, activation_bits: int | None,
+    outliers: OutlierRule | None,
+) -> Graph:  # fmt: skip
+    """Return a model's network as the time engine takes it: formats, and where weights are kept apart, their places."""
+    if outliers is None:
+        return with_formats(graph, weight_bits, activation_bits)
+    power_of_two = accelerator.arithmetic.profile is Profile.POWER_OF_TWO
+    formats = with_formats(graph, weight_bits or Scheme().weight_bits, activation_bits)
+    return with_places(formats, dequantized(graph), outliers, power_of_two=power_of_two)
 
 
 def total_time(
@@ -147,7 +171,7 @@ def _beside(layers: Sequence[LayerTimes], others: Sequence[LayerTimes]) -> str:
 
 
 def _depth_first(
-    layers: Sequence[LayerTimes], graph: Graph, accelerator: Accelerator, compression: Scheme | None
+    layers: Sequence[LayerTimes], graph: Graph, accelerator: Accelerator, compression: Compression | None
 ) -> str:
     """Say what executing layers together changes."""
     plain = replace(accelerator, memory=replace(accelerator.memory, fusion=Fusion.NONE))
@@ -157,7 +181,7 @@ def _depth_first(
 
 
 def _prefetched(
-    timed: Sequence[TimedLayer], graph: Graph, accelerator: Accelerator, compression: Scheme | None, tiles: GivenTiles | None
+    timed: Sequence[TimedLayer], graph: Graph, accelerator: Accelerator, compression: Compression | None, tiles: GivenTiles | None
 ) -> str:  # fmt: skip
     """Say what loading weights early changes."""
     plain = replace(accelerator, memory=replace(accelerator.memory, prefetch_weights=False))
@@ -195,7 +219,7 @@ def evaluation_seconds(graph: Graph, accelerator: Accelerator, repeat: int, *, f
     return seconds
 
 
-def _compressed(timed: Sequence[TimedLayer], scheme: Scheme) -> str:
+def _compressed(timed: Sequence[TimedLayer], scheme: Compression) -> str:
     """Say how much smaller the weights are."""
     operands = [part for layer in timed if layer.workload.macs for part in layer.workload.operands]
     weights = [part for part in operands if part.role == "weights"]
