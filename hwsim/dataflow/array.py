@@ -11,20 +11,48 @@ import numpy.typing as npt
 
 from hwsim.dataflow.core_cycles import Counters, predict
 from hwsim.dataflow.core_timing import CoreTiming
-from hwsim.dataflow.gemm_plan import GemmPlan, plan_gemm
+from hwsim.dataflow.gemm_plan import plan_gemm
 from hwsim.spec import Accelerator, Core, Dataflow, Format, InputError, StreamMemory
-from hwsim.spec.core import BUS_BITS
+from hwsim.spec.core import BUS_BITS, Packing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelCore(Core):
     """A core of any size and arithmetic, for the time model only: its rules hold, the limits of the RTL do not.
 
-    `why_not_built` says what the RTL would refuse.
+    `why_not_built` says what the RTL would refuse. What follows from the fields is kept, as thousands of jobs ask for it.
     """
 
     def __post_init__(self) -> None:
         """Check nothing: what must hold for any machine, `Accelerator` has checked."""
+
+    def __hash__(self) -> int:
+        """Return the hash of all fields."""
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, field.name) for field in fields(self)))
+
+    @functools.cached_property
+    def weight_packing(self) -> Packing:
+        """As of `Core`."""
+        return super().weight_packing
+
+    @functools.cached_property
+    def activation_packing(self) -> Packing:
+        """As of `Core`."""
+        return super().activation_packing
+
+    @functools.cached_property
+    def result_packing(self) -> Packing:
+        """As of `Core`."""
+        return super().result_packing
+
+    @functools.cached_property
+    def timing(self) -> CoreTiming:
+        """The latencies of its pipelines."""
+        return CoreTiming.of(self)
 
     def why_not_built(self) -> str:
         """Return what `Core` refuses of this configuration, or an empty text."""
@@ -77,10 +105,9 @@ def _bus(elements: int, bits: int, given: int | None) -> int | None:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _job(core: ModelCore, pixels: int, k_tiles: int, output_tiles: int, memory: StreamMemory | None) -> Counters:
-    return predict(core, pixels, k_tiles, output_tiles, memory=memory)
+    return predict(core, pixels, k_tiles, output_tiles, timing=core.timing, memory=memory)
 
 
-@functools.lru_cache(maxsize=1 << 16)
 def gemm_counters(
     accelerator: Accelerator, core: ModelCore, m: int, k: int, n: int, memory: StreamMemory | None = None
 ) -> Counters:
@@ -89,19 +116,23 @@ def gemm_counters(
     Input stationary, it is that of ``[n, k] x [k, m]`` on the weight-stationary walk, so that the counters of weights are
     those of activations and the other way round. With a memory its streams may have to wait.
     """
-    jobs = _plan(accelerator, core, m, k, n).jobs
+    return _gemm(core, *_as_walked(accelerator, m, k, n), memory)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _gemm(core: ModelCore, m: int, k: int, n: int, memory: StreamMemory | None) -> Counters:
+    jobs = plan_gemm(core, m, k, n).jobs
     return sum((_job(core, job.pixels, job.k_tiles, job.output_tiles, memory) for job in jobs), Counters())
 
 
 def gemm_tiles(accelerator: Accelerator, core: ModelCore, m: int, k: int, n: int) -> int:
     """Return the output tiles of a GEMM's jobs, each of which takes a set of parameter records."""
-    return sum(job.output_tiles for job in _plan(accelerator, core, m, k, n).jobs)
+    return sum(job.output_tiles for job in plan_gemm(core, *_as_walked(accelerator, m, k, n)).jobs)
 
 
-def _plan(accelerator: Accelerator, core: ModelCore, m: int, k: int, n: int) -> GemmPlan:
-    if accelerator.dataflow is Dataflow.INPUT_STATIONARY:
-        m, n = n, m
-    return plan_gemm(core, m, k, n)
+def _as_walked(accelerator: Accelerator, m: int, k: int, n: int) -> tuple[int, int, int]:
+    """Return the GEMM that the array works on."""
+    return (n, k, m) if accelerator.dataflow is Dataflow.INPUT_STATIONARY else (m, k, n)
 
 
 def about_cycles(
@@ -113,7 +144,7 @@ def about_cycles(
     """
     if accelerator.dataflow is Dataflow.INPUT_STATIONARY:
         m, n = n, m
-    timing, k_tiles = CoreTiming.of(core), -(-k // core.tile_products)
+    timing, k_tiles = core.timing, -(-k // core.tile_products)
     columns, tiles = -(-n // core.cols), -(-m // core.tile_pixels)
     if core.dataflow is Dataflow.WEIGHT_STATIONARY:
         slots = columns * k_tiles * np.maximum(m, tiles * timing.minimum_slots)

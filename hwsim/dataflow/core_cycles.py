@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import groupby, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from hwsim.spec.errors import within
 LONG_AGO = -(1 << 62)
 
 SLOTS_BETWEEN_LOOKS = 8
-"""Slots that yield rows are looked at so often whether they repeat: to look costs about as much as some slots."""
+"""Slots that yield rows are looked at so often whether they repeat, where the rows before them matter; a look costs as much."""
 
 Groups = Sequence[tuple[int, tuple[int, ...]]]
 """Output tiles in a row with the same numbers of outlier entries: how many, and the numbers by K tile."""
@@ -47,7 +47,13 @@ class Counters:
 
     def __add__(self, other: Counters) -> Counters:
         """Return the counters of two jobs together."""
-        return Counters(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+        return Counters(
+            *(one + another for one, another in zip(vars(self).values(), vars(other).values(), strict=True))
+        )
+
+    def times(self, number: int) -> Counters:
+        """Return the counters of so many equal jobs."""
+        return Counters(*(value * number for value in vars(self).values()))
 
 
 def predict(
@@ -186,8 +192,8 @@ class _Unpacker:
         """The first cycle in which the next vector can be consumed."""
         return max(self.taken + self.beats, self.consumed + self.late) + 1
 
-    def consume(self, cycle: int) -> None:
-        self.taken, self.consumed = self.ready - 1, cycle
+    def consume(self, cycle: int, ready: int) -> None:
+        self.taken, self.consumed = ready - 1, cycle
 
 
 class _Walk:
@@ -204,6 +210,12 @@ class _Walk:
         self.weights = _Unpacker(load, load if self.stationary else 0)
         self.slot = -1
         self.row_left = LONG_AGO
+        rows = 1 if self.stationary else core.rows
+        # At the end of an output tile, and weight stationary at any time: with the latest row leaving the FIFO so many cycles
+        # after the last slot, or earlier, no row that is in it can be in the way of one to come. Rows leave one by one, and
+        # slots that yield rows are at least as many cycles apart as each yields.
+        spacing = 1 if self.stationary else max(k_tiles, timing.minimum_slots)
+        self.harmless = timing.fifo_depth - rows if spacing >= rows else LONG_AGO
         # When the rows that may still be in the FIFO leave it, oldest first.
         self.leaving = deque([LONG_AGO] * timing.fifo_depth, timing.fifo_depth)
         # From which cycle on the parameter sets of the next two output tiles are free.
@@ -234,7 +246,14 @@ class _Walk:
         """Return what the next output tiles depend on, relative to the last slot; what is over long ago is all the same."""
         units = [self.weights.taken, self.weights.consumed, self.activations.taken, self.activations.consumed]
         free = [max(cycle, self.weights.taken) for cycle in self.free_sets]
-        return (*(cycle - self.slot for cycle in (*units, *free)), *self._rows(self.leaving, self.slot))
+        # Of rows that are in nobody's way the latest keeps its distance to the next all the same.
+        rows = [self.row_left] if self._clear else self.leaving
+        return (*(cycle - self.slot for cycle in (*units, *free)), *self._rows(rows, self.slot))
+
+    @property
+    def _clear(self) -> bool:
+        """Whether no row in the FIFO will be in the way of another."""
+        return self.row_left - self.slot <= self.harmless
 
     def _rows(self, leaving: Iterable[int], slot: int) -> list[int]:
         """Return what rows in the FIFO are to the slots after one."""
@@ -255,29 +274,58 @@ class _Walk:
         if self.record_beats:
             self.weights.taken = max(self.weights.taken + 1, self.free_sets[0]) + self.record_beats - 1
         if self.stationary:
-            for k_tile, number in enumerate(entries):
-                yields = k_tile == self.k_tiles - 1
-                self._issue(first=True, entries=number, yields=yields)
-                if yields:
-                    self._issue_rows(self.pixels - 1)
-                else:
-                    self._issue_alike(self.pixels - 1)
-                self.slot += max(0, self.timing.minimum_slots - self.pixels)
+            for number, alike in groupby(entries[:-1]):
+                self._k_tiles(len(list(alike)), number)
+            self._k_tile(entries[-1], yields=True)
         else:
             self._issue_alike(self.k_tiles - 1)
             self._issue(yields=True)
             self.slot += max(0, self.timing.minimum_slots - self.k_tiles)
         self.free_sets = [self.free_sets[1], self.row_left + 1]
 
+    def _k_tile(self, entries: int, *, yields: bool) -> None:
+        """Issue the slots of a K tile, weight stationary."""
+        self._issue(first=True, entries=entries, yields=yields)
+        if yields:
+            self._issue_rows(self.pixels - 1)
+        else:
+            self._issue_alike(self.pixels - 1)
+        self.slot += max(0, self.timing.minimum_slots - self.pixels)
+
+    def _k_tiles(self, number: int, entries: int) -> None:
+        """Issue K tiles that yield no rows. As soon as one leaves all as it found it, but later, so do the others."""
+        units = (self.activations, self.weights)
+        while number:
+            number -= 1
+            before, slot, waits = self._places(units), self.slot, list(self.waits)
+            self._k_tile(entries, yields=False)
+            if before == self._places(units):
+                self._repeat(number, slot, waits, units)
+                return
+
+    def _places(self, units: Sequence[_Unpacker]) -> list[int]:
+        """Return where streams are, relative to the last slot."""
+        return [cycle - self.slot for unit in units for cycle in (unit.taken, unit.consumed)]
+
+    def _repeat(self, number: int, slot: int, waits: Sequence[int], units: Sequence[_Unpacker]) -> None:
+        """Do so often again what was done since a slot, when waits were fewer, to the slot and some streams."""
+        later = number * (self.slot - slot)
+        self.slot += later
+        for unit in units:
+            unit.taken += later
+            unit.consumed += later
+        self.waits = [now + number * (now - then) for now, then in zip(self.waits, waits, strict=True)]
+
     def _issue(self, *, first: bool = False, entries: int = 0, yields: bool = False) -> None:
         """Issue a slot with a pixel (a K tile) as soon as nothing is missing."""
         weighs = first or not self.stationary
         rows = 1 if self.stationary else self.core.rows
+        weights, activations = self.weights.ready if weighs else 0, self.activations.ready
         needs = (
-            self.weights.ready if weighs else 0,
+            weights,
             # The K tile before started when its weights were consumed.
             self.weights.consumed + entries + 1 if entries else 0,
-            self.activations.ready,
+            activations,
             # A place is free from the cycle after its row has left.
             self.leaving[rows - 1] + 1 if yields else 0,
         )
@@ -287,9 +335,9 @@ class _Walk:
                 self.waits[reason] += ready - cycle
                 cycle = ready
         self.slot = cycle
-        self.activations.consume(cycle)
+        self.activations.consume(cycle, activations)
         if weighs:
-            self.weights.consume(cycle)
+            self.weights.consume(cycle, weights)
         if yields:
             # Rows of one slot are written one per cycle; as they leave no faster, only the first may wait for that.
             written = cycle + self.timing.engine_latency + 3
@@ -301,38 +349,33 @@ class _Walk:
         """Issue slots that yield rows; as soon as one leaves all as it found it, but later, so do the others."""
         while number:
             number -= 1
-            if number % SLOTS_BETWEEN_LOOKS:
+            clear = self._clear
+            if number % SLOTS_BETWEEN_LOOKS and not clear:
                 self._issue(yields=True)
                 continue
             unit, slot, left, waits = self.activations, self.slot, self.row_left, list(self.waits)
-            taken, consumed, leaving = unit.taken, unit.consumed, list(self.leaving)
+            taken, consumed, leaving = unit.taken, unit.consumed, () if clear else list(self.leaving)
             self._issue(yields=True)
             later = self.slot - slot
-            if unit.taken - taken == unit.consumed - consumed == self.row_left - left == later and self._rows(
-                leaving, slot
-            ) == self._rows(self.leaving, self.slot):
-                later *= number
-                self.slot += later
-                self.row_left += later
-                self.leaving = deque((cycle + later for cycle in self.leaving), self.timing.fifo_depth)
-                unit.taken += later
-                unit.consumed += later
-                self.waits = [now + number * (now - then) for now, then in zip(self.waits, waits, strict=True)]
+            same = unit.taken - taken == unit.consumed - consumed == self.row_left - left == later
+            if same and (clear or self._rows(leaving, slot) == self._rows(self.leaving, self.slot)):
+                last = self.row_left + number * later
+                if clear:
+                    first = max(self.row_left + later, last - (self.timing.fifo_depth - 1) * later)
+                    self.leaving.extend(range(first, last + 1, later))
+                else:
+                    self.leaving = deque((cycle + number * later for cycle in self.leaving), self.timing.fifo_depth)
+                self.row_left = last
+                self._repeat(number, slot, waits, (unit,))
                 return
 
     def _issue_alike(self, number: int) -> None:
         """Issue slots that wait for vectors only. As soon as one leaves all as it found it, but later, so do the others."""
+        units = (self.activations,) if self.stationary else (self.activations, self.weights)
         while number:
             number -= 1
-            units = [self.activations] if self.stationary else [self.activations, self.weights]
-            before = [(self.slot - unit.taken, self.slot - unit.consumed) for unit in units]
-            slot, waits = self.slot, list(self.waits)
+            before, slot, waits = self._places(units), self.slot, list(self.waits)
             self._issue()
-            if before == [(self.slot - unit.taken, self.slot - unit.consumed) for unit in units]:
-                later = number * (self.slot - slot)
-                self.slot += later
-                for unit in units:
-                    unit.taken += later
-                    unit.consumed += later
-                self.waits = [now + number * (now - then) for now, then in zip(self.waits, waits, strict=True)]
+            if before == self._places(units):
+                self._repeat(number, slot, waits, units)
                 return

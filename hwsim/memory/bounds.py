@@ -230,6 +230,48 @@ class Bound:
         return max(terms, key=lambda term: int(getattr(self, f"{term}_bytes")))
 
 
+@dataclass(frozen=True, slots=True)
+class BoundTerms:
+    """What the bounds of a layer are made of, whatever the buffer.
+
+    Parameters
+    ----------
+    compulsory_bits
+        What crosses once.
+    widths_product, counted
+        Of the bound by reuse: ``p_i p_w p_o``, and the products at ``1 / sqrt(q)`` each.
+    pair_factor, macs
+        Of that by pairs: C and G.
+    """
+
+    compulsory_bits: int
+    widths_product: int
+    counted: float
+    pair_factor: float
+    macs: int
+
+    @classmethod
+    def of(cls, products: Products, widths: Widths) -> BoundTerms:
+        """Return those of a layer whose elements have some widths."""
+        p_i, p_w, p_o = widths.activation, widths.weight, widths.narrowest_output
+        compulsory = p_i * products.activations + p_w * products.weights + widths.written * products.results
+        counted = (
+            products.groups * products.inputs * products.outputs * products.height.counted * products.width.counted
+        )
+        widest, *others = sorted((p_i, p_w, p_o), reverse=True)
+        total = p_i + p_w + p_o
+        pair_factor = widest * sum(others) if widest > sum(others) else total * total / 4
+        return cls(compulsory, p_i * p_w * p_o, counted, pair_factor, products.macs)
+
+    def at(self, buffer_bytes: int) -> Bound:
+        """Return the bound for a buffer, see `traffic_bound`."""
+        _positive("buffer_bytes", buffer_bytes)
+        buffer = 8 * buffer_bytes
+        reuse = 2 * math.sqrt(self.widths_product / buffer) * self.counted - 2 * buffer
+        pairs = self.pair_factor * self.macs / buffer - buffer
+        return Bound(math.ceil(self.compulsory_bits / 8), _bytes(reuse), _bytes(pairs))
+
+
 def traffic_bound(products: Products, buffer_bytes: int, widths: Widths = Widths()) -> Bound:
     """Return the least bytes that a layer moves to and from a buffer, see above.
 
@@ -247,17 +289,7 @@ def traffic_bound(products: Products, buffer_bytes: int, widths: Widths = Widths
     InputError
         For a buffer of no bytes.
     """
-    _positive("buffer_bytes", buffer_bytes)
-    buffer = 8 * buffer_bytes
-    p_i, p_w, p_o = widths.activation, widths.weight, widths.narrowest_output
-    compulsory = p_i * products.activations + p_w * products.weights + widths.written * products.results
-    counted = products.groups * products.inputs * products.outputs * products.height.counted * products.width.counted
-    reuse = 2 * math.sqrt(p_i * p_w * p_o / buffer) * counted - 2 * buffer
-    widest, *others = sorted((p_i, p_w, p_o), reverse=True)
-    total = p_i + p_w + p_o
-    pair_factor = widest * sum(others) if widest > sum(others) else total * total / 4
-    pairs = pair_factor * products.macs / buffer - buffer
-    return Bound(math.ceil(compulsory / 8), _bytes(reuse), _bytes(pairs))
+    return BoundTerms.of(products, widths).at(buffer_bytes)
 
 
 def _bytes(bits: float) -> int:

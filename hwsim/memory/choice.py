@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import bisect
 import functools
+from collections.abc import Callable, Hashable
 
 import numpy as np
 
 from hwsim.memory.extents import Ints
-from hwsim.memory.tiling import Room, Tiling, TilingTable
+from hwsim.memory.tiling import Kept, Room, Tiling
+from hwsim.memory.tilings import TilingTable
 
 SLACK = (1.0, 1.1)
 """Of equal traffic, the least exposed tiling within each of these times the fewest cycles of the array is looked at."""
@@ -17,24 +19,46 @@ SLACK = (1.0, 1.1)
 def least_traffic(table: TilingTable, room: Room) -> int | None:
     """Return the DRAM bytes of the best tiling that finds room, or None."""
     if room.shared is not None:
-        needs, moved = _best_by_need(table, room.input_kept, room.output_kept, room.residual_kept)
-        place = bisect.bisect_right(needs, room.shared)
-        return moved[place - 1] if place else None
+        return least_in(table, room.kept, room.shared)
     fits = table.fits(room)
     return int(table.traffic(room)[fits].min()) if fits.any() else None
 
 
+def least_in(table: TilingTable, kept: Kept, shared: int) -> int | None:
+    """Return `least_traffic` in one buffer for everything."""
+    needs, moved = _best_by_need(table, kept)
+    place = bisect.bisect_right(needs, shared)
+    return moved[place - 1] if place else None
+
+
 @functools.lru_cache(maxsize=1 << 14)
-def _best_by_need(
-    table: TilingTable, input_kept: bool, output_kept: bool, residual_kept: bool
-) -> tuple[list[int], list[int]]:
-    """Return what tilings take of a buffer, ascending, each with fewer DRAM bytes than those that take less; and these bytes."""
-    room = Room(0, 0, 0, 0, input_kept, output_kept, residual_kept)
+def _best_by_need(table: TilingTable, kept: Kept) -> tuple[list[int], list[int]]:
+    """Return what tilings take of a buffer, ascending, and the fewest DRAM bytes of those that take no more than each.
+
+    Only where these become fewer; of what several tilings take, the last entry is that of the best.
+    """
+    room = Room(0, 0, 0, 0, *kept)
     needs, moved = table.needs(room), table.traffic(room)
-    order = np.lexsort((moved, needs))
+    order = np.argsort(needs)
     least = np.minimum.accumulate(moved[order])
-    better = np.flatnonzero(np.diff(least, prepend=least[:1] + 1))
+    better = np.concatenate([[0], np.flatnonzero(least[1:] < least[:-1]) + 1])
     return needs[order][better].tolist(), least[better].tolist()
+
+
+def same_choice(table: TilingTable, room: Room) -> Hashable:
+    """Return what is equal for rooms in which the same tilings move fewest bytes, one of which there is."""
+    if room.shared is None:
+        return room
+    least = least_in(table, room.kept, room.shared)
+    assert least is not None
+    return room.kept, least, bisect.bisect_right(_needs_at(table, room.kept, least), room.shared)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _needs_at(table: TilingTable, kept: Kept, moved: int) -> tuple[int, ...]:
+    """Return what the tilings that move so many bytes take of a buffer, ascending."""
+    room = Room(0, 0, 0, 0, *kept)
+    return tuple(np.sort(table.needs(room)[table.traffic(room) == moved]).tolist())
 
 
 def least_rooms(table: TilingTable, room: Room) -> tuple[int, ...]:
@@ -51,7 +75,7 @@ def least_rooms(table: TilingTable, room: Room) -> tuple[int, ...]:
     return tuple(needs[:, best].tolist())
 
 
-def shortlist(table: TilingTable, room: Room, compute: Ints) -> list[Tiling]:
+def shortlist(table: TilingTable, room: Room, compute: Callable[[Ints], Ints]) -> list[Tiling]:
     """Return the tilings of least traffic that are worth timing, at least one.
 
     Which they are does not depend on the DRAM's speed, so that a faster DRAM never makes the best of them slower.
@@ -61,16 +85,17 @@ def shortlist(table: TilingTable, room: Room, compute: Ints) -> list[Tiling]:
     table, room
         At least one tiling finds room.
     compute
-        About how many cycles the array takes for each entry of the table.
+        Returns about how many cycles the array takes for some entries of the table.
     """
-    fits = np.flatnonzero(table.fits(room))
-    moved = table.traffic(room)[fits]
-    equal = fits[moved == moved.min()]
-    cycles, exposed = compute[equal], table.exposed(room)[equal]
+    least = least_traffic(table, room)
+    equal = np.flatnonzero((table.traffic(room) == least) & table.fits(room))
+    if len(equal) == 1:
+        return [table.tiling(int(equal[0]))]
+    cycles, exposed, tiles = compute(equal), table.exposed(room)[equal], table.tiles[equal]
     found = []
     for slack in SLACK:
         near = np.flatnonzero(cycles <= slack * cycles.min())
         # Least exposed first, then fewest cycles, then fewest tiles.
-        order = np.lexsort((table.tiles[equal][near], cycles[near], exposed[near]))
+        order = np.lexsort((tiles[near], cycles[near], exposed[near]))
         found.append(int(equal[near[order[0]]]))
     return [table.tiling(index) for index in dict.fromkeys(found)]

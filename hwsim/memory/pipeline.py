@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ class Timeline:
     read_bytes: Ints
     write_bytes: Ints
 
-    @property
+    @functools.cached_property
     def total(self) -> int:
         """Cycles of all steps."""
         return int(self.cycles.sum())
@@ -57,15 +58,12 @@ def timeline(
     bytes_per_cycle, latency, double_buffered
         See `hwsim.spec.Accelerator` and `hwsim.spec.Memory`.
     """
-
-    def transfer(moved: Ints) -> Ints:
-        return transfer_cycles(moved, bytes_per_cycle, latency)
-
-    if not double_buffered:
-        moving = transfer(load_bytes) + transfer(store_bytes)
-        return Timeline(compute, moving, compute + moving, load_bytes, store_bytes)
-    none = np.zeros(1, np.int64)
-    loads, stores = np.concatenate([load_bytes, none, none]), np.concatenate([none, none, store_bytes])
-    computing = np.concatenate([none, compute, none])
-    moving = transfer(loads) + transfer(stores)
-    return Timeline(computing, moving, np.maximum(computing, moving), loads, stores)
+    # By step: loads, work, stores.
+    early = 1 if double_buffered else 0
+    steps = np.zeros((3, len(compute) + 2 * early), np.int64)
+    for row, values in enumerate((load_bytes, compute, store_bytes)):
+        steps[row, row * early : row * early + len(values)] = values
+    loads, computing, stores = steps
+    moving = transfer_cycles(steps[::2], bytes_per_cycle, latency).sum(axis=0)
+    cycles = np.maximum(computing, moving) if double_buffered else computing + moving
+    return Timeline(computing, moving, cycles, loads, stores)

@@ -73,6 +73,7 @@ def place(
     # By the layers done, then the set of tensors on chip: the cost so far, and the placements up to there as a linked list.
     ways: list[dict[frozenset[str], tuple[_Cost, _Link | None]]] = [{} for _ in range(len(stages) + 1)]
     ways[0][frozenset()] = (0, 0), None
+    occupied: dict[frozenset[str], int] = {}
     for index in range(len(stages)):
         followed = _cheapest(ways[index])
         for end in (index + 1, *stacks.get(index, ())):
@@ -82,7 +83,9 @@ def place(
                 for writes in _subsets([name for name in stages[end - 1].writes if name in free]):
                     held = kept | writes
                     stack = own if len(own) > 1 else None
-                    placement = Placement(kept & reads, writes, sum(sizes[name] for name in held), stack)
+                    if held not in occupied:
+                        occupied[held] = sum(sizes[name] for name in held)
+                    placement = Placement(kept & reads, writes, occupied[held], stack)
                     more = traffic(index, placement)
                     if more is None:
                         continue

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from hwsim.memory.extents import Ints, cut
+from hwsim.memory.extents import Cuts, Ints, cut
 from hwsim.memory.tiling import Room, TileProblem, Tiling
 from hwsim.memory.tiling_table import part_weights
 
@@ -44,37 +46,57 @@ def steps_of(problem: TileProblem, tiling: Tiling, room: Room) -> Steps:
     """Return the steps of a layer that is cut in one way; what is kept on chip is not moved."""
     rows, columns = cut(problem.sliding, 0, tiling.height), cut(problem.sliding, 1, tiling.width)
     channels = problem.channel_tiles(tiling.units)
-    sizes, which = np.unique(channels, return_inverse=True)
-    # [image tiles, channel tiles]; there are at most two sizes of channel tiles.
-    inputs = np.stack([problem.input_bytes(rows, columns, int(size)).reshape(-1) for size in sizes], axis=1)[:, which]
-    outputs = np.stack([problem.output_bytes(rows, columns, int(size)).reshape(-1) for size in sizes], axis=1)[:, which]
-    pixels = np.broadcast_to((rows.written[:, None] * columns.written).reshape(-1, 1), inputs.shape)
-    read = np.broadcast_to((rows.read[:, None] * columns.read).reshape(-1, 1), inputs.shape)
-    meets = np.zeros_like(outputs)
-    if problem.residual_bits:
-        parts = [problem.residual_bytes(rows, columns, int(size)).reshape(-1) for size in sizes]
-        meets = np.stack(parts, axis=1)[:, which]
-    if tiling.order == "outputs":
-        return _in_parts(problem, tiling, room, inputs, outputs, pixels, read, channels, meets)
-    weights = np.broadcast_to(problem.weight_bytes(channels, problem.products), inputs.shape).copy()
-    inputs = inputs.copy()
-    image, groups = inputs.shape
+
+    def moved(of: Callable[[Cuts, Cuts, int], Ints], *, kept: bool, alike: bool = False) -> Ints:
+        """Return the bytes of each tile, [image tiles, channel tiles]; `alike`: whatever its channels."""
+        if kept:
+            return np.zeros((rows.tiles * columns.tiles, len(channels)), np.int64)
+        found = np.repeat(of(rows, columns, int(channels[0])).reshape(-1, 1), len(channels), axis=1)
+        if not alike and channels[-1] != channels[0]:
+            found[:, -1] = of(rows, columns, int(channels[-1])).reshape(-1)
+        return found
+
+    inputs = moved(problem.input_bytes, kept=room.input_kept, alike=problem.groups == 1)
+    tiles = Tiles(
+        inputs,
+        moved(problem.output_bytes, kept=room.output_kept),
+        moved(problem.residual_bytes, kept=room.residual_kept or not problem.residual_bits),
+        np.repeat((rows.written[:, None] * columns.written).reshape(-1, 1), len(channels), axis=1),
+        np.repeat((rows.read[:, None] * columns.read).reshape(-1, 1), len(channels), axis=1),
+        np.repeat(channels[None, :], len(inputs), axis=0),
+    )
+    return _in_parts(problem, tiling, tiles) if tiling.order == "outputs" else _at_once(problem, tiling, tiles)
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """The tiles of a layer, [image tiles, channel tiles]: bytes that each moves, its output and input pixels, its channels."""
+
+    inputs: Ints
+    outputs: Ints
+    residual: Ints
+    pixels: Ints
+    read: Ints
+    channels: Ints
+
+
+def _at_once(problem: TileProblem, tiling: Tiling, tiles: Tiles) -> Steps:
+    """Return the steps of tiles whose weights come as a whole."""
+    inputs, (image, groups) = tiles.inputs, tiles.inputs.shape
+    weights = np.zeros_like(inputs)
+    bytes_ = problem.weight_bytes(tiles.channels[0], problem.products)
     if tiling.order == "weights":
-        weights[1:] = 0
+        weights[0] = bytes_
         if problem.groups == 1 and image == 1:
             inputs[:, 1:] = 0
-        arrays = [
-            values.T for values in (weights, inputs, outputs, pixels, np.broadcast_to(channels, inputs.shape), read)
-        ]
-        meets = meets.T
     else:
         inputs[:, 1:] = 0
-        if groups == 1:
-            weights[1:] = 0
-        arrays = [weights, inputs, outputs, pixels, np.broadcast_to(channels, inputs.shape), read]
+        weights[: 1 if groups == 1 else image] = bytes_
+    arrays = (weights, inputs, tiles.outputs, tiles.pixels, tiles.channels, tiles.read, tiles.residual)
+    order: Literal["C", "F"] = "F" if tiling.order == "weights" else "C"
+    weights, inputs, outputs, pixels, channels, read, residual = (values.ravel(order) for values in arrays)
     none = np.zeros_like(inputs)
-    arrays += [none.reshape(arrays[0].shape), none.reshape(arrays[0].shape) + problem.products, meets]
-    return _steps(arrays, room)
+    return Steps(weights, inputs, outputs, pixels, channels, read, none, none + problem.products, residual)
 
 
 def first_channels(problem: TileProblem, tiling: Tiling, number: int) -> Ints:
@@ -88,35 +110,20 @@ def first_channels(problem: TileProblem, tiling: Tiling, number: int) -> Ints:
     return starts[steps // parts % len(tiles)]
 
 
-def _in_parts(
-    problem: TileProblem, tiling: Tiling, room: Room, inputs: Ints, outputs: Ints, pixels: Ints, read: Ints, channels: Ints,
-    meets: Ints,
-) -> Steps:  # fmt: skip
+def _in_parts(problem: TileProblem, tiling: Tiling, tiles: Tiles) -> Steps:
+    """Return the steps of tiles whose weights come in parts along K."""
     parts = -(-problem.products // tiling.products)
-    shape = (*inputs.shape, parts)
-    weights = np.stack([part_weights(problem, tiling.products, at) for at in range(parts)], axis=1)
+    shape = (*tiles.inputs.shape, parts)
     loads, stores, residual = (np.zeros(shape, np.int64) for _ in range(3))
-    residual[:, :, -1] = meets
-    loads[:, 0, 0] = inputs[:, 0]
-    stores[:, :, -1] = outputs
+    loads[:, 0, 0] = tiles.inputs[:, 0]
+    stores[:, :, -1] = tiles.outputs
+    residual[:, :, -1] = tiles.residual
+    weights = np.stack([part_weights(problem, tiling.products, at) for at in range(parts)], axis=1)
     done = np.minimum(np.arange(1, parts + 1) * tiling.products, problem.products)
     due = np.arange(parts) * tiling.products
-    own = [
-        np.broadcast_to(values[:, :, None], shape) for values in (pixels, np.broadcast_to(channels, inputs.shape), read)
-    ]
-    arrays = [np.broadcast_to(weights, shape), loads, stores, *own]
-    arrays += [np.broadcast_to(values, shape) for values in (due, done)]
-    arrays.append(residual)
-    return _steps(arrays, room)
-
-
-def _steps(arrays: list[Ints], room: Room) -> Steps:
-    """Return arrays of any shape, in the order of the fields, as steps; what is kept on chip is not moved."""
-    steps = Steps(*(np.ascontiguousarray(values).reshape(-1) for values in arrays))
-    none = np.zeros_like(steps.pixels)
-    return replace(
-        steps,
-        input_bytes=none if room.input_kept else steps.input_bytes,
-        output_bytes=none if room.output_kept else steps.output_bytes,
-        residual_bytes=none if room.residual_kept else steps.residual_bytes,
-    )
+    own = (np.broadcast_to(values[:, :, None], shape) for values in (tiles.pixels, tiles.channels, tiles.read))
+    arrays = (
+        np.broadcast_to(weights, shape), loads, stores, *own,
+        *(np.broadcast_to(values, shape) for values in (due, done)), residual,
+    )  # fmt: skip
+    return Steps(*(values.reshape(-1) for values in arrays))

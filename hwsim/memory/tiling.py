@@ -1,4 +1,4 @@
-"""Every legal way to cut a layer into tiles, its DRAM traffic and what it needs of the buffers; the best one is looked up.
+"""What a layer is that is to be cut into tiles, one way to cut it, and the room that it has.
 
 A tile is some rows and columns of the output image and some output channels. The outer loop keeps one operand:
 
@@ -131,13 +131,12 @@ class TileProblem:
         weights = packed(elements, self.weight_bits)
         if self.stored_bits:
             weights = -(-elements * self.stored_bits // (8 * self.channels * self.products))
-        weights = weights + self.sparse_bytes(channels, products)
-        return burst_bytes_of(weights + self._constants(channels) * constants, self.burst_bytes)
+        return burst_bytes_of(weights + self._beside(channels, products, constants=constants), self.burst_bytes)
 
     def weight_payload(self, channels: Ints | int, products: Ints | int, constants: bool = True) -> Ints:
         """Return the same bytes in a buffer, where they are not compressed."""
         weights = packed(np.asarray(channels) * np.asarray(products), self.weight_bits)
-        return weights + self.sparse_bytes(channels, products) + self._constants(channels) * constants
+        return weights + self._beside(channels, products, constants=constants)
 
     def sparse_bytes(self, channels: Ints | int, products: Ints | int) -> Ints:
         """Return the bytes of the outliers of so many weights."""
@@ -145,8 +144,12 @@ class TileProblem:
         found: Ints = -(-elements * self.sparse_bits // (8 * max(self.channels * self.products, 1)))
         return found
 
-    def _constants(self, channels: Ints | int) -> Ints:
-        return packed(channels, self.bias_bits) + packed(channels, self.scale_bits)
+    def _beside(self, channels: Ints | int, products: Ints | int, *, constants: bool) -> Ints | int:
+        """Return the bytes of what comes with weights: their outliers, and constants."""
+        found: Ints | int = self.sparse_bytes(channels, products) if self.sparse_bits else 0
+        for bits in (self.bias_bits, self.scale_bits) if constants else ():
+            found = found + packed(channels, bits) if bits else found
+        return found
 
     def input_bytes(self, rows: Cuts, columns: Cuts, channels: int) -> Ints:
         """Return the bus bytes of the activations of each tile of the image, [rows, columns]."""
@@ -204,91 +207,13 @@ class Room:
     output_kept: bool = False
     residual_kept: bool = False
 
+    @property
+    def kept(self) -> Kept:
+        """What is on chip."""
+        return self.input_kept, self.output_kept, self.residual_kept
+
 
 Truths = npt.NDArray[np.bool_]
 
-
-@dataclass(frozen=True, eq=False)
-class TilingTable:
-    """All tilings of a layer as columns, one entry each; bytes are of the bus (`*_bytes`, `*_tile`) or of a buffer (`*_need`).
-
-    Attributes
-    ----------
-    order
-        Index into `ORDERS`.
-    height, width, units, products
-        As of `Tiling`.
-    tiles
-        Steps of the pipeline.
-    weight_bytes, input_bytes, output_bytes, residual_bytes
-        Traffic of the layer, where nothing is kept.
-    weight_tile, input_tile, output_tile, residual_tile
-        Of the largest tile.
-    weight_need, input_need, output_need, residual_need
-        What the tiles take of the buffers.
-    kept_need
-        The same of results whose tensor is kept: where they wait for requantization, a tile of them is beside it.
-    """
-
-    order: Ints
-    height: Ints
-    width: Ints
-    units: Ints
-    products: Ints
-    tiles: Ints
-    weight_bytes: Ints
-    input_bytes: Ints
-    output_bytes: Ints
-    residual_bytes: Ints
-    weight_tile: Ints
-    input_tile: Ints
-    output_tile: Ints
-    residual_tile: Ints
-    weight_need: Ints
-    input_need: Ints
-    output_need: Ints
-    kept_need: Ints
-    residual_need: Ints
-
-    def traffic(self, room: Room) -> Ints:
-        """Return the DRAM bytes of each tiling."""
-        total = self.weight_bytes
-        if not room.input_kept:
-            total = total + self.input_bytes
-        if not room.residual_kept:
-            total = total + self.residual_bytes
-        return total if room.output_kept else total + self.output_bytes
-
-    def exposed(self, room: Room) -> Ints:
-        """Return the bytes of each tiling's first load and last store, about: those that nothing overlaps."""
-        total = self.weight_tile
-        if not room.input_kept:
-            total = total + self.input_tile
-        if not room.residual_kept:
-            total = total + self.residual_tile
-        return total if room.output_kept else total + self.output_tile
-
-    def needs(self, room: Room) -> Ints:
-        """Return the bytes of buffer that each tiling takes in all."""
-        total = self.weight_need
-        if not room.input_kept:
-            total = total + self.input_need
-        if not room.residual_kept:
-            total = total + self.residual_need
-        return total + (self.kept_need if room.output_kept else self.output_need)
-
-    def fits(self, room: Room) -> Truths:
-        """Return which tilings find room."""
-        if room.shared is not None:
-            fits: Truths = self.needs(room) <= room.shared
-            return fits
-        fits = self.weight_need <= room.weights
-        inputs = 0 if room.input_kept else self.input_need
-        residual = 0 if room.residual_kept else self.residual_need
-        fits = fits & (inputs + residual <= room.inputs)
-        return fits & ((self.kept_need if room.output_kept else self.output_need) <= room.outputs)
-
-    def tiling(self, index: int) -> Tiling:
-        """Return an entry."""
-        column = (self.height, self.width, self.units, self.products)
-        return Tiling(ORDERS[int(self.order[index])], *(int(values[index]) for values in column))
+Kept = tuple[bool, bool, bool]
+"""Of a room: whether input, output and residual are on chip."""

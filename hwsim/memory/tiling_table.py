@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from hwsim.memory.extents import Ints, Width, burst_bytes_of, ceil_divisors, cut, packed
-from hwsim.memory.tiling import ORDERS, Order, TileProblem, Tiling, TilingTable, Truths
+from hwsim.memory.tiling import Order, TileProblem, Tiling
+from hwsim.memory.tilings import TilingPart, TilingTable
 from hwsim.spec import Sliding
 
 Columns = dict[str, Ints]
@@ -29,138 +30,171 @@ def tiling_table(problem: TileProblem, only: Tiling | None = None) -> TilingTabl
     """
     if only is not None:
         grid = _Grid.of(problem, ((only.height,), (only.width,)), [only.units])
-        one = grid.in_parts([only.products]) if only.order == "outputs" else grid.keeping(only.order, twice=True)
-        return TilingTable(**one)
+        one = grid.in_parts([only.products]) if only.order == "outputs" else grid.keeping(only.order)
+        return TilingTable((one,))
     high, wide = (tuple(ceil_divisors(size)) for size in problem.sliding.output)
     grid = _Grid.of(problem, (high, wide), ceil_divisors(problem.units))
-    columns = [grid.keeping("weights")]
+    parts = [grid.keeping("weights")]
     if problem.groups == 1 and problem.products:
-        columns.append(grid.keeping("activations"))
+        # With one tile in a direction nothing comes twice in either order. It is the last size of each.
+        parts.append(grid.keeping("activations", slice(-1)))
         if problem.accumulators:
             steps = -(-problem.products // problem.product_step)
-            columns.append(
-                grid.in_parts([size * problem.product_step for size in ceil_divisors(steps) if size < steps])
-            )
-    return TilingTable(**{name: np.concatenate([part[name] for part in columns]) for name in columns[0]})
+            if steps > 1:
+                parts.append(grid.in_parts([size * problem.product_step for size in ceil_divisors(steps)[:-1]]))
+    return TilingTable(tuple(part for part in parts if part.size))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class _Channels:
+    """Channels in tiles of each of some sizes: that of all but the last, their number, and what the last one has; [1, units]."""
+
+    largest: Ints
+    tiles: Ints
+    last: Ints
+
+    @classmethod
+    def of(cls, problem: TileProblem, units: Ints) -> _Channels:
+        largest = np.minimum(units * problem.unit_channels, problem.channels)[None, :]
+        tiles = -(-problem.channels // largest)
+        return cls(largest, tiles, problem.channels - (tiles - 1) * largest)
+
+    def read(self, problem: TileProblem) -> _Channels:
+        """Return the input channels of the same tiles."""
+        if problem.groups == 1:
+            # Every tile reads all input channels, and whether it does so again is the order's business.
+            every, one = np.array([[problem.sliding.channels]], np.int64), np.ones((1, 1), np.int64)
+            return _Channels(every, one, every)
+        largest, last = (problem.sliding.channels * part // problem.channels for part in (self.largest, self.last))
+        return _Channels(largest, self.tiles, last)
+
+    def summed(self, of: Callable[[Ints], Ints]) -> Ints:
+        """Return the sum of something over all tiles."""
+        return (self.tiles - 1) * of(self.largest) + of(self.last)
+
+
+@dataclass(frozen=True, eq=False)
 class _Grid:
-    """What tiles of all heights (axis 0), widths (axis 1) and channel units (axis 2) move and need."""
+    """What tiles of all heights and widths (axis 0, the width fastest) and channel units (axis 1) move and need.
+
+    `regions` has bus bytes in all, bus bytes of the largest tile, and its bytes in a buffer, by operand.
+    """
 
     problem: TileProblem
     heights: Ints
     widths: Ints
     units: Ints
     image_tiles: Ints
-    channel_tiles: Ints
+    channels: _Channels
     pixels: Ints
-    input_bytes: Ints
-    input_tile: Ints
-    input_need: Ints
-    output_bytes: Ints
-    output_tile: Ints
-    output_need: Ints
-    residual_bytes: Ints
-    residual_tile: Ints
-    residual_need: Ints
+    regions: dict[str, tuple[Ints, Ints, Ints]]
 
     @classmethod
     def of(cls, problem: TileProblem, sizes: Sizes, units: Sequence[int]) -> _Grid:
         sliding = problem.sliding
-        heights, widths = (np.array(part, np.int64) for part in sizes)
-        channels = [problem.channel_tiles(tile) for tile in units]
-        # Without groups every tile reads all input channels, and whether it does so again is the order's business.
-        every = np.array([sliding.channels], np.int64)
-        reads = [every if problem.groups == 1 else sliding.channels * tiles // problem.channels for tiles in channels]
-        bits, wide, burst = problem.input_bits, problem.wide_bits or problem.output_bits, problem.burst_bytes
-        images = -(-sliding.output[0] // heights[:, None, None]) * -(-sliding.output[1] // widths[None, :, None])
-        return cls(
-            problem, heights, widths, np.array(units), images, np.array([len(tiles) for tiles in channels])[None, None, :],
-            (heights[:, None] * widths)[:, :, None], *_regions(sliding, sizes, "read", reads, problem.input_width, bits, burst),
-            *_regions(sliding, sizes, "written", channels, problem.output_width, wide, burst),
-            *_residual(problem, sizes, channels),
-        )  # fmt: skip
+        heights, widths, images = _planes(sliding.output, sizes)
+        own = np.array(units, np.int64)
+        channels = _Channels.of(problem, own)
+        written = problem.wide_bits or problem.output_bits
+        regions = {
+            "input": _regions(problem, sizes, "read", channels.read(problem), problem.input_width, problem.input_bits),
+            "output": _regions(problem, sizes, "written", channels, problem.output_width, written),
+        }
+        if problem.residual_bits:
+            width, bits = problem.residual_width, problem.residual_bits
+            regions["residual"] = _regions(problem, sizes, "written", channels, width, bits)
+        return cls(problem, heights, widths, own, images, channels, heights * widths, regions)
 
-    def keeping(self, order: Order, *, twice: bool = False) -> Columns:
-        """Return the tilings whose outer loop keeps weights, or activations; `twice`: also where that is the same."""
+    def keeping(self, order: Order, but: slice = slice(None)) -> TilingPart:
+        """Return the tilings whose outer loop keeps weights, or activations; `but`: of planes and of units those with a place."""
         problem, weights = self.problem, order == "weights"
-        tiles = [problem.channel_tiles(int(size)) for size in self.units]
-        once = np.array([int(problem.weight_bytes(part, problem.products).sum()) for part in tiles])[None, None, :]
-        largest = np.array([int(part.max()) for part in tiles])[None, None, :]
-        single_image, single_channels = self.image_tiles == 1, self.channel_tiles == 1
+        once, largest, payload = self._weights
+        single_image, single_channels = self.image_tiles == 1, self.channels.tiles == 1
         again = problem.groups == 1 and problem.products > 0
-        input_repeats = np.where(single_image, 1, self.channel_tiles) if weights and again else np.array(1)
-        weight_repeats = np.array(1) if weights else np.where(single_channels, 1, self.image_tiles)
-        # With one tile in a direction nothing comes twice in either order.
-        once_only = np.array(True) if weights or twice else ~(single_image | single_channels)
-        legal = np.broadcast_to(once_only, self._shape)
-        own_inputs = self.image_tiles * (self.channel_tiles if not again else 1)
-        return self._columns(
-            order, legal, np.array(problem.products), self.image_tiles * self.channel_tiles, once * weight_repeats,
-            self.input_bytes * input_repeats, problem.weight_bytes(largest, problem.products),
-            problem.weight_payload(largest, problem.products) * self._buffers(self.channel_tiles), own_inputs,
+        columns = self.common(
+            self.image_tiles * self.channels.tiles, self.image_tiles * (1 if again else self.channels.tiles)
+        )
+        columns |= {
+            "units": self.units[None, :],
+            "products": np.array([[problem.products]]),
+            "weight_bytes": once if weights else once * np.where(single_channels, 1, self.image_tiles),
+            "weight_tile": largest,
+            "weight_need": payload * self._buffers(self.channels.tiles),
+        }
+        if weights and again:
+            columns["input_bytes"] = columns["input_bytes"] * np.where(single_image, 1, self.channels.tiles)
+        shape = len(self.heights), len(self.units)
+        if but != slice(None):
+            columns = {name: values[_some(values, 0, but), _some(values, 1, but)] for name, values in columns.items()}
+            shape = shape[0] - 1, shape[1] - 1
+        return TilingPart(order, shape, columns)
+
+    @functools.cached_property
+    def _weights(self) -> tuple[Ints, Ints, Ints]:
+        """Bus bytes of all weights, once; of the largest tile, and its bytes in a buffer."""
+        problem, largest = self.problem, self.channels.largest
+        once = self.channels.summed(lambda channels: problem.weight_bytes(channels, problem.products))
+        return (
+            once, problem.weight_bytes(largest, problem.products), problem.weight_payload(largest, problem.products),
         )  # fmt: skip
 
-    def in_parts(self, parts_sizes: Sequence[int]) -> Columns:
+    def in_parts(self, parts_sizes: Sequence[int]) -> TilingPart:
         """Return the tilings that bring the weights of a column of channels in parts, with the sums in the accumulators.
 
-        The third axis is that of the parts: there is only one size of tile along the channels.
+        The second axis is that of the parts: there is only one size of tile along the channels.
         """
-        problem, sizes = self.problem, np.array(parts_sizes, np.int64)
-        column = {name: values[:, :, :1] if np.ndim(values) == 3 else values for name, values in vars(self).items()}
-        first = _Grid(**(column | {"units": np.ones_like(sizes)}))
-        parts = (-(-problem.products // sizes))[None, None, :]
-        channels, widest = problem.channel_tiles(1)[:, None], min(problem.columns, problem.channels)
-        # The first part brings the constants, the last one is what remains.
-        weights = problem.weight_bytes(channels, sizes) + problem.weight_bytes(
-            channels, problem.products % sizes, False
-        )
-        whole = problem.products // sizes - 1
-        weights = (weights + whole * problem.weight_bytes(channels, sizes, False)).sum(axis=0)
-        return first._columns(
-            "outputs", np.broadcast_to(first.pixels <= problem.accumulators, first._shape), sizes[None, None, :],
-            first.image_tiles * first.channel_tiles * parts, weights[None, None, :] * first.image_tiles, first.input_bytes,
-            problem.weight_bytes(widest, sizes)[None, None, :],
-            problem.weight_payload(widest, sizes)[None, None, :] * first._buffers(parts), first.image_tiles,
-        )  # fmt: skip
+        problem, sizes = self.problem, np.array(parts_sizes, np.int64)[None, :]
+        first = self._first_units(np.flatnonzero(self.pixels[:, 0] <= problem.accumulators))
+        parts = -(-problem.products // sizes)
 
-    @property
-    def _shape(self) -> tuple[int, int, int]:
-        return len(self.heights), len(self.widths), len(self.units)
+        def once(channels: Ints) -> Ints:
+            # The first part brings the constants, the last one is what remains.
+            bare = problem.weight_bytes(channels, sizes, False)
+            last = problem.weight_bytes(channels, problem.products % sizes, False)
+            return problem.weight_bytes(channels, sizes) + last + (problem.products // sizes - 1) * bare
+
+        widest = first.channels.largest
+        columns = first.common(first.image_tiles * first.channels.tiles * parts, first.image_tiles)
+        columns |= {
+            "units": np.ones((1, 1), np.int64),
+            "products": sizes,
+            "weight_bytes": first.channels.summed(once) * first.image_tiles,
+            "weight_tile": problem.weight_bytes(widest, sizes),
+            "weight_need": problem.weight_payload(widest, sizes) * self._buffers(parts),
+        }
+        return TilingPart("outputs", (len(first.heights), sizes.shape[1]), columns)
+
+    def _first_units(self, planes: Ints) -> _Grid:
+        """Return the grid of some heights and widths, with channels in tiles of one column."""
+        channels = _Channels(*(values[:, :1] for values in vars(self.channels).values()))
+        regions = {
+            name: (total[planes, :1], largest[planes, :1], need[planes, :1])
+            for name, (total, largest, need) in self.regions.items()
+        }
+        return replace(
+            self, heights=self.heights[planes], widths=self.widths[planes], image_tiles=self.image_tiles[planes],
+            pixels=self.pixels[planes], channels=channels, regions=regions,
+        )  # fmt: skip
 
     def _buffers(self, tiles: Ints) -> Ints:
         """Return how many tiles of an operand are held at a time, of so many that come."""
-        return np.where(self.problem.double_buffered & (tiles > 1), 2, 1)
+        return np.minimum(tiles, 2 if self.problem.double_buffered else 1)
 
-    def _columns(
-        self, order: Order, legal: Truths, products: Ints, tiles: Ints, weight_bytes: Ints, input_bytes: Ints, weight_tile: Ints,
-        weight_need: Ints, input_tiles: Ints,
-    ) -> Columns:  # fmt: skip
-        shape = self._shape
-        output_buffers = self._buffers(self.image_tiles * self.channel_tiles)
-        columns: Columns = {
-            "order": np.array(ORDERS.index(order)),
-            "height": self.heights[:, None, None],
-            "width": self.widths[None, :, None],
-            "units": self.units[None, None, :],
-            "products": products,
-            "tiles": tiles,
-            "weight_bytes": weight_bytes,
-            "input_bytes": input_bytes,
-            "output_bytes": self.output_bytes,
-            "residual_bytes": self.residual_bytes,
-            "weight_tile": weight_tile,
-            "input_tile": self.input_tile,
-            "output_tile": self.output_tile,
-            "residual_tile": self.residual_tile,
-            "weight_need": weight_need,
-            "input_need": self.input_need * self._buffers(input_tiles),
-            "output_need": self.output_need * output_buffers,
-            "residual_need": self.residual_need * output_buffers,
-            "kept_need": self.output_need * output_buffers if self.problem.wide_bits else np.array(0),
-        }
-        return {name: np.broadcast_to(values, shape)[legal] for name, values in columns.items()}
+    def common(self, tiles: Ints, input_tiles: Ints) -> Columns:
+        """Return the columns of what does not hang on the order but for the numbers of tiles."""
+        output_buffers = self._buffers(self.image_tiles * self.channels.tiles)
+        columns: Columns = {"height": self.heights, "width": self.widths, "tiles": tiles}
+        for name, (total, largest, need) in self.regions.items():
+            buffers = self._buffers(input_tiles) if name == "input" else output_buffers
+            columns |= {f"{name}_bytes": total, f"{name}_tile": largest, f"{name}_need": need * buffers}
+        if self.problem.wide_bits:
+            columns["kept_need"] = columns["output_need"]
+        return columns
+
+
+def _some(values: Ints, axis: int, but: slice) -> slice:
+    """Return what is left of an axis, all of one that stands for any number."""
+    return but if values.shape[axis] > 1 else slice(None)
 
 
 def part_weights(problem: TileProblem, part: int, at: int) -> Ints:
@@ -169,39 +203,39 @@ def part_weights(problem: TileProblem, part: int, at: int) -> Ints:
     return problem.weight_bytes(problem.channel_tiles(1), products, constants=at == 0)
 
 
-def _residual(problem: TileProblem, sizes: Sizes, channels: Sequence[Ints]) -> tuple[Ints, Ints, Ints]:
-    """Return the same of what meets the results on their way out."""
-    bits = problem.residual_bits
-    if not bits:
-        nothing = np.zeros((1, 1, 1), np.int64)
-        return nothing, nothing, nothing
-    return _regions(problem.sliding, sizes, "written", channels, problem.residual_width, bits, problem.burst_bytes)
-
-
 Side = Literal["read", "written"]
 """Of the lines of a tile: those of the input, or those of the output."""
 
 
 def _regions(
-    sliding: Sliding, sizes: Sizes, side: Side, channels: Sequence[Ints], bits: Width, held_bits: int, burst: int
+    problem: TileProblem, sizes: Sizes, side: Side, channels: _Channels, bits: Width, held_bits: int
 ) -> tuple[Ints, Ints, Ints]:
-    """Return bus bytes in all, bus bytes of the largest tile, and its bytes in a buffer, [heights, widths, units].
+    """Return bus bytes in all, bus bytes of the largest tile, and its bytes in a buffer, [planes, units].
 
-    These are sums and largest values of `region_bytes` over all tiles; `channels` are those of each tile, by units.
+    These are sums and largest values of `region_bytes` over all tiles.
     """
+    sliding, burst = problem.sliding, problem.burst_bytes
     area, largest_area = _areas(sliding, sizes, side)
-    shape = (*area.shape, len(channels))
-    total, largest, need = (np.empty(shape, np.int64) for _ in range(3))
-    for unit, tiles in enumerate(channels):
-        most = int(tiles.max())
-        if len(tiles) > 1:
-            pixels = burst_bytes_of(packed(tiles, bits), burst)
-            total[:, :, unit] = area * pixels.sum()
-            largest[:, :, unit] = largest_area * pixels.max()
-        else:
-            total[:, :, unit], largest[:, :, unit] = _rows(sliding, sizes, side, most, bits, burst)
-        need[:, :, unit] = packed(largest_area * most, held_bits)
+    need = packed(largest_area * channels.largest, held_bits)
+    alone = channels.tiles.shape[1] == 1 and channels.tiles[0, 0] == 1
+    if not alone:
+        # Tiles of some channels are a run of bytes per pixel.
+        total = area * channels.summed(lambda some: burst_bytes_of(packed(some, bits), burst))
+        largest = largest_area * burst_bytes_of(packed(channels.largest, bits), burst)
+    if channels.tiles[0, -1] == 1:
+        whole = _rows(sliding, sizes, side, int(channels.largest[0, -1]), bits, burst)
+        if alone:
+            return *whole, need
+        total[:, -1:], largest[:, -1:] = whole
     return total, largest, need
+
+
+@functools.lru_cache(maxsize=4096)
+def _planes(output: tuple[int, int], sizes: Sizes) -> tuple[Ints, Ints, Ints]:
+    """Return height, width and number of the tiles of each height and width, [planes, 1]."""
+    high, wide = (np.array(part, np.int64) for part in sizes)
+    heights, widths = np.repeat(high, len(wide))[:, None], np.tile(wide, len(high))[:, None]
+    return heights, widths, -(-output[0] // heights) * -(-output[1] // widths)
 
 
 def _lines(sliding: Sliding, sizes: Sizes, side: Side) -> tuple[list[Ints], list[Ints]]:
@@ -212,18 +246,18 @@ def _lines(sliding: Sliding, sizes: Sizes, side: Side) -> tuple[list[Ints], list
 
 @functools.lru_cache(maxsize=4096)
 def _areas(sliding: Sliding, sizes: Sizes, side: Side) -> tuple[Ints, Ints]:
-    """Return the pixels of all tiles together, and of the largest, [heights, widths]."""
+    """Return the pixels of all tiles together, and of the largest, [planes, 1]."""
     high, wide = _lines(sliding, sizes, side)
     summed, largest = (
         np.array([int(f(lines)) for lines in high])[:, None] * np.array([int(f(lines)) for lines in wide])[None, :]
         for f in (np.sum, np.max)
     )
-    return summed, largest
+    return summed.reshape(-1, 1), largest.reshape(-1, 1)
 
 
 @functools.lru_cache(maxsize=4096)
 def _rows(sliding: Sliding, sizes: Sizes, side: Side, channels: int, bits: Width, burst: int) -> tuple[Ints, Ints]:
-    """Return bus bytes in all, and of the largest tile, [heights, widths], where tiles have all channels.
+    """Return bus bytes in all, and of the largest tile, [planes, 1], where tiles have all channels.
 
     Tiles of whole rows are one run each, others one per row; so the sum over tiles falls apart into sums over heights and
     widths.
@@ -239,4 +273,4 @@ def _rows(sliding: Sliding, sizes: Sizes, side: Side, channels: int, bits: Width
     lines_sum, lines_max = (np.array([int(f(lines)) for lines in high])[:, None] for f in (np.sum, np.max))
     block_sum, block_max = (np.array([int(f(block)) for block in blocks])[:, None] for f in (np.sum, np.max))
     largest = np.maximum(lines_max * row_max, np.where(wholes > 0, block_max, 0))
-    return lines_sum * row_sum + block_sum * wholes, largest
+    return (lines_sum * row_sum + block_sum * wholes).reshape(-1, 1), largest.reshape(-1, 1)

@@ -38,7 +38,7 @@ CLOUD = 250
 """Points beyond which those that are not on a front are drawn as one picture, which keeps the page small."""
 
 VALUE_PARAMETERS = re.compile(
-    r"weight_bits|activation_bits|acc|psum|tree|lanes|chain|.*outlier.*|scheme|ranges|repair.*"
+    r"weight_bits|activation_bits|layers|acc|psum|tree|lanes|chain|.*outlier.*|scheme|ranges|repair.*"
 )
 """Parameters that decide accuracy, by name."""
 

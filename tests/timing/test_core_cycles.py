@@ -117,6 +117,8 @@ def check_fixed(module: Any) -> None:
     check(module, core, (60, 1, 2), [], replace(CoreTiming.of(core), engine_latency=90, fifo_depth=32, row_pace=1))
 
 
+ALIKE = f"{' ' * 12}if before == self._places(units):\n{' ' * 16}self._repeat"
+
 MUTANTS = {
     "a vector can be used in the cycle of its last beat": ("self.consumed + self.late) + 1", "self.consumed + self.late)"),
     "weights are taken while others wait": ("_Unpacker(load, load if self.stationary else 0)", "_Unpacker(load)"),
@@ -132,21 +134,24 @@ MUTANTS = {
     "activations count as outliers": ('"wait_outliers", "wait_activations"', '"wait_activations", "wait_outliers"'),
     "empty slots take no time": ("self.slot += max(0, self.timing.minimum_slots - self.pixels)", "pass"),
     "a jump does not wait until the state repeats": (
-        "return (*(cycle - self.slot for cycle in (*units, *free)), *self._rows(self.leaving, self.slot))", "return ()",
+        "return (*(cycle - self.slot for cycle in (*units, *free)), *self._rows(rows, self.slot))", "return ()",
     ),
     "a jump does not move the rows": ("(cycle + cycles for cycle in self.leaving)", "self.leaving"),
     "a jump does not move the sets": ("[cycle + cycles for cycle in self.free_sets]", "list(self.free_sets)"),
     "a jump forgets the waits": ("self.waits = [now + times * (now - then)", "self.waits = [now + 0 * (now - then)"),
     "like slots forget the waits": (
-        f"{' ' * 20}unit.consumed += later\n{' ' * 16}self.waits = [now + number",
-        f"{' ' * 20}unit.consumed += later\n{' ' * 16}self.waits = [now + 0",
+        f"self._issue()\n{ALIKE}(number, slot, waits,", f"self._issue()\n{ALIKE}(number, slot, self.waits,",
     ),
+    "like K tiles forget the waits": (
+        f"yields=False)\n{ALIKE}(number, slot, waits,", f"yields=False)\n{ALIKE}(number, slot, self.waits,",
+    ),
+    "like K tiles leave the weights behind": ("units = (self.activations, self.weights)", "units = (self.activations,)"),
     "like rows forget the waits": (
-        f"\n{' ' * 16}unit.consumed += later\n{' ' * 16}self.waits = [now + number",
-        f"\n{' ' * 16}unit.consumed += later\n{' ' * 16}self.waits = [now + 0",
+        "self._repeat(number, slot, waits, (unit,))", "self._repeat(number, slot, self.waits, (unit,))",
     ),
-    "like rows stay where they are": ("(cycle + later for cycle in self.leaving)", "self.leaving"),
-    "like rows need not be alike": ("== self._rows(self.leaving, self.slot):", "is not None:"),
+    "like rows stay where they are": ("(cycle + number * later for cycle in self.leaving)", "self.leaving"),
+    "like rows need not be alike": ("== self._rows(self.leaving, self.slot)):", "is not None):"),
+    "no row is ever in the way": ("return self.row_left - self.slot <= self.harmless", "return True"),
 }  # fmt: skip
 
 

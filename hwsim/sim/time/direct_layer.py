@@ -15,8 +15,9 @@ from hwsim.dataflow.array import ModelCore, array_of, gemm_counters, gemm_tiles
 from hwsim.dataflow.core_cycles import Counters
 from hwsim.dataflow.outliers import gemms_counters
 from hwsim.memory.pipeline import Timeline
-from hwsim.sim.time.layer import LayerTime, product_shape, times
+from hwsim.sim.time.layer_time import LayerTime
 from hwsim.sim.time.ports import PortBytes, port_bytes
+from hwsim.sim.time.tile_problem import product_shape
 from hwsim.spec import Accelerator, Dataflow, Role, StreamMemory, Workload, require
 from hwsim.spec.stream_memory import MOST_BEATS, MOST_RATIO
 
@@ -69,7 +70,7 @@ class DirectLayer:
     def _counters(self, core: ModelCore, n: int, groups: int, memory: StreamMemory | None) -> Counters:
         work = self.workload
         if not work.outliers:
-            return times(gemm_counters(self.accelerator, core, work.m, work.k, n, memory), groups)
+            return gemm_counters(self.accelerator, core, work.m, work.k, n, memory).times(groups)
         # A pass of their own would need a buffer of activations.
         require(
             core.outlier_lanes > 0, "outlier_lanes", "1 to 8 for weights with outliers on a machine without buffers",

@@ -14,7 +14,7 @@ from hwsim.dataflow import ideal_cycles
 from hwsim.dataflow.array import array_of
 from hwsim.dataflow.passes import PRODUCTS
 from hwsim.graph import Graph, Quantization, Tensor
-from hwsim.memory.bounds import Products, Widths, traffic_bound
+from hwsim.memory.bounds import BoundTerms, Products, Widths
 from hwsim.memory.extents import Ints
 from hwsim.memory.pipeline import Timeline
 from hwsim.sim.document_parts import (
@@ -26,7 +26,7 @@ from hwsim.sim.document_parts import (
 )
 from hwsim.sim.time.direct_layer import stream_memory
 from hwsim.sim.time.energy import energy_infos
-from hwsim.sim.time.layer import LayerTime
+from hwsim.sim.time.layer_time import LayerTime
 from hwsim.sim.time.network import TimedLayer
 from hwsim.sim.time.outlier_layers import outlier_info
 from hwsim.spec import ROLES, Accelerator, Dataflow, Format, Role, Workload, operand_format
@@ -147,14 +147,17 @@ def traffic_floor(timed: TimedLayer, accelerator: Accelerator) -> tuple[int, str
     buffers, its accumulators and the array's operands. What is on chip already costs nothing, so with tensors there only
     what has to come is left: every other operand once. Biases and scales come once in any case.
     """
-    held = on_chip_bytes(accelerator, timed.workload) if timed.workload.weight_bits else 0
     acc = accelerator.arithmetic.reduction.acc.bits
-    return _floor(timed.workload, timed.kept, held, acc, accelerator.memory.direct)
+    least, terms = _floor(timed.workload, timed.kept, acc, accelerator.memory.direct)
+    if terms is None:
+        return least, "compulsory"
+    bound = terms.at(on_chip_bytes(accelerator, timed.workload))
+    return least + bound.bytes, bound.term
 
 
 @functools.lru_cache(maxsize=4096)
-def _floor(work: Workload, on_chip: tuple[bool, ...], held_bytes: int, acc_bits: int, direct: bool) -> tuple[int, str]:
-    """Return `traffic_floor` of a layer, once for all machines that can hold as much."""
+def _floor(work: Workload, on_chip: tuple[bool, ...], acc_bits: int, direct: bool) -> tuple[int, BoundTerms | None]:
+    """Return what a layer moves on any machine, and the terms of what it moves besides on one that can hold so much."""
     timed = TimedLayer(work, LayerTime({}, 0, 0, 0.0), on_chip, "")
     constants = work.role_bytes("biases") + work.role_bytes("scales")
     # Without buffers outliers come as the port takes them, which may be shorter.
@@ -163,7 +166,7 @@ def _floor(work: Workload, on_chip: tuple[bool, ...], held_bytes: int, acc_bits:
     output = _bits(work, "activations_out")
     if work.op not in PRODUCTS:
         if work.sliding is None:
-            return -(-timed.moved_bits // 8), "compulsory"
+            return -(-timed.moved_bits // 8), None
         # Pooling reads what its windows touch, as a product for each channel by itself would.
         work = replace(work, m=1, k=1, n=1, groups=work.sliding.channels)
     products = Products.of(work)
@@ -173,13 +176,12 @@ def _floor(work: Workload, on_chip: tuple[bool, ...], held_bytes: int, acc_bits:
     residual = sum(8 * part.packed_bytes for part, kept in inputs[1:] if not kept)
     stored = any(part.stored_bits for part in work.operands)
     if work.weight_bits and not read and not written and not stored and len(inputs) == 1:
-        bound = traffic_bound(products, held_bytes, Widths(work.activation_bits, work.weight_bits, output, acc_bits))
-        return bound.bytes + constants, bound.term
+        return constants, BoundTerms.of(products, Widths(work.activation_bits, work.weight_bits, output, acc_bits))
     bits = _crossing(work, "weights", products.weights)
     bits += 0 if read else _crossing(work, "activations_in", products.activations)
     bits += residual
     bits += 0 if written else _crossing(work, "activations_out", products.results)
-    return -(-bits // 8) + constants, "compulsory"
+    return -(-bits // 8) + constants, None
 
 
 def _crossing(work: Workload, role: Role, elements: int) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
-from hwsim.dataflow.array import array_of
+from hwsim.dataflow.array import ModelCore, array_of
 from hwsim.memory.energy import PARTS, Energy, Events, Macs, SramAccesses, energies
 from hwsim.sim.document_parts import EnergyInfo
-from hwsim.sim.time.layer import unhurried
+from hwsim.sim.time.equal_machines import unhurried
 from hwsim.sim.time.network import TimedLayer
 from hwsim.sim.time.ports import sparse_products
 from hwsim.spec import Accelerator, Dataflow
@@ -28,6 +29,11 @@ def _events(layers: Sequence[TimedLayer], accelerator: Accelerator, seconds: flo
     # By buffer, capacity and word: reads and writes.
     words: dict[tuple[str, int, int], list[int]] = {}
     loaded = stored = 0
+
+    @functools.cache
+    def core(weight_bits: int, activation_bits: int, output_bits: int) -> ModelCore:
+        return array_of(accelerator, weight_bits, activation_bits, output_bits)
+
     for layer in layers:
         work, time = layer.workload, layer.time
         if work.macs:
@@ -38,7 +44,7 @@ def _events(layers: Sequence[TimedLayer], accelerator: Accelerator, seconds: flo
             macs[widths] = macs.get(widths, 0) + sparse_products(work, work.m, len(work.outliers), 0)
         out = time.dram_bytes["activations_out"]
         loaded, stored = loaded + time.total_bytes - out, stored + out
-        for (name, capacity, word), read, written in _accesses(layer, accelerator):
+        for (name, capacity, word), read, written in _accesses(layer, accelerator, core):
             counts = words.setdefault((name, capacity, word), [0, 0])
             counts[0] += -(-8 * read // word)
             counts[1] += -(-8 * written // word)
@@ -49,7 +55,9 @@ def _events(layers: Sequence[TimedLayer], accelerator: Accelerator, seconds: flo
     )  # fmt: skip
 
 
-def _accesses(layer: TimedLayer, accelerator: Accelerator) -> list[tuple[tuple[str, int, int], int, int]]:
+def _accesses(
+    layer: TimedLayer, accelerator: Accelerator, core_of: Callable[[int, int, int], ModelCore]
+) -> list[tuple[tuple[str, int, int], int, int]]:
     """Return for each buffer its name, capacity and word in bits, and the bytes read and written.
 
     A word is what the array's port takes in a beat. The port reads weights and activations, or writes results; the DRAM does
@@ -59,7 +67,7 @@ def _accesses(layer: TimedLayer, accelerator: Accelerator) -> list[tuple[tuple[s
     if memory.direct:
         return []
     bits = next((part.element_bits for part in work.operands if part.role == "activations_out"), 8)
-    core = array_of(accelerator, work.weight_bits or 8, work.activation_bits or 8, bits)
+    core = core_of(work.weight_bits or 8, work.activation_bits or 8, bits)
     held, streamed = core.weight_packing.bus_bits, core.activation_packing.bus_bits
     if accelerator.dataflow is Dataflow.INPUT_STATIONARY:
         held, streamed = streamed, held

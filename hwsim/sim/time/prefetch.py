@@ -16,7 +16,7 @@ import numpy as np
 from hwsim.memory.extents import Ints
 from hwsim.memory.pipeline import Timeline, transfer_cycles
 from hwsim.memory.tiling import TileProblem
-from hwsim.sim.time.layer import LayerTime, layer_time
+from hwsim.sim.time.layer_time import LayerTime, layer_time
 from hwsim.spec import Accelerator, Workload
 
 
@@ -99,11 +99,7 @@ def _transfer(moved: Ints, accelerator: Accelerator) -> Ints:
 
 def _on(line: Timeline, work: Workload, time: LayerTime, accelerator: Accelerator) -> LayerTime:
     """Return a layer with another timeline."""
-    found = layer_time(work, accelerator, time.dram_bytes, time.compute_cycles, time.ports, line)
-    return replace(
-        found,
-        tiling=time.tiling,
-        tile_channels=time.tile_channels,
-        tiles=time.tiles,
-        prefetched_bytes=time.prefetched_bytes,
-    )
+    return layer_time(
+        work, accelerator, time.dram_bytes, time.compute_cycles, time.ports, line, time.tiling, time.tile_channels, time.tiles,
+        time.prefetched_bytes,
+    )  # fmt: skip

@@ -17,7 +17,8 @@ from hwsim.memory.extents import Ints
 from hwsim.memory.pipeline import Timeline
 from hwsim.memory.steps import Steps
 from hwsim.memory.tiling import Room, Tiling
-from hwsim.sim.time.layer import LayerTime, TiledLayer, layer_time, timeline_of
+from hwsim.sim.time.layer import TiledLayer
+from hwsim.sim.time.layer_time import LayerTime, layer_time, timeline_of
 from hwsim.sim.time.ports import PortBytes
 from hwsim.sim.time.stages import TimedNode
 from hwsim.spec import Accelerator, Role
@@ -106,10 +107,12 @@ class StackedLayers:
             own = owner == index
             columns = (line.compute, line.transfer, line.cycles, line.read_bytes, line.write_bytes)
             part = Timeline(*(values[own] for values in columns))
-            time = layer_time(layer.workload, accelerator, work.moved, int(work.compute.sum()), work.ports, part)
             problem = layer.problem
             tiling = Tiling("weights", work.most_lines, problem.sliding.output[1], problem.units, problem.products)
-            found.append(replace(time, tiling=tiling, tile_channels=problem.channels, tiles=steps))
+            found.append(layer_time(
+                layer.workload, accelerator, work.moved, int(work.compute.sum()), work.ports, part, tiling, problem.channels,
+                steps,
+            ))  # fmt: skip
         return tuple(found)
 
     def _works(self, rows: int, room: Room, residuals_kept: tuple[bool, ...]) -> tuple[_Work, ...]:

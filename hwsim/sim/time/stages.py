@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -9,7 +10,8 @@ from types import MappingProxyType
 from hwsim.dataflow.passes import NOTHING, PRODUCTS, check_known
 from hwsim.graph import Graph, Tensor
 from hwsim.memory.compression import Scheme
-from hwsim.memory.placement import Stage
+from hwsim.memory.placement import Placement, Stage
+from hwsim.memory.tiling import Kept
 from hwsim.sim.time.outlier_layers import with_outliers
 from hwsim.spec import Arithmetic, Workload
 
@@ -35,12 +37,45 @@ class TimedNode:
     tensors: tuple[str | None, ...]
     part_of: str = ""
 
+    def kept(self, placement: Placement) -> Kept:
+        """Return what of a layer is on chip: its input, its output, and what meets its results."""
+        reads, writes = self.stage.reads, self.stage.writes
+        return (
+            bool(reads) and reads[0] in placement.kept_reads, bool(writes) and writes[0] in placement.kept_writes,
+            bool(reads) and reads[-1] in placement.kept_reads,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class TimedNodes:
+    """The layers of a network.
+
+    Parameters
+    ----------
+    nodes
+        In order of execution.
+    sizes
+        Bytes on chip of the tensors between them, by name.
+    fixed
+        Tensors that are in the DRAM because they enter or leave the network.
+    """
+
+    nodes: tuple[TimedNode, ...]
+    sizes: Mapping[str, int]
+    fixed: frozenset[str] = frozenset()
+
+    @functools.cached_property
+    def first_alike(self) -> tuple[int, ...]:
+        """For each layer the first one that is the same but for its name and its tensors."""
+        seen: dict[Workload, int] = {}
+        return tuple(seen.setdefault(replace(node.workload, name=""), index) for index, node in enumerate(self.nodes))
+
 
 def timed_nodes(
     graph: Graph, arithmetic: Arithmetic, fused: Collection[str] = (), compression: Scheme | None = None,
     stored: Mapping[str, int] = MappingProxyType({}),
-) -> tuple[list[TimedNode], dict[str, int]]:  # fmt: skip
-    """Return the layers, and the bytes on chip of the tensors between them.
+) -> TimedNodes:  # fmt: skip
+    """Return the layers of a network.
 
     Parameters
     ----------
@@ -79,10 +114,11 @@ def timed_nodes(
             own = tuple(part if bits is None else replace(part, stored_bits=bits) for part, bits in moved)
             workload = replace(workload, operands=own)
         nodes.append(TimedNode(workload, Stage(reads, writes), tensors))
-    outputs = fixed_tensors(graph)
+    fixed = fixed_tensors(graph)
     for index in range(len(nodes)):
-        _fuse(nodes, index, fused, outputs)
-    return nodes, {name: size for name, size in sizes.items() if any(name in node.stage.writes for node in nodes)}
+        _fuse(nodes, index, fused, fixed)
+    written = {name for node in nodes for name in node.stage.writes}
+    return TimedNodes(tuple(nodes), {name: size for name, size in sizes.items() if name in written}, frozenset(fixed))
 
 
 def _compressed(workload: Workload, weights: Tensor, scheme: Scheme) -> Workload:

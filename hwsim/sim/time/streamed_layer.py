@@ -11,7 +11,7 @@ from hwsim.dataflow.passes import pass_cycles
 from hwsim.memory.extents import Ints, burst_bytes_of
 from hwsim.memory.pipeline import Timeline
 from hwsim.memory.tiling import Room
-from hwsim.sim.time.layer import LayerTime, layer_time, timeline_of
+from hwsim.sim.time.layer_time import LayerTime, layer_time, timeline_of
 from hwsim.sim.time.ports import PortBytes
 from hwsim.spec import ROLES, Accelerator, Role, Workload
 
