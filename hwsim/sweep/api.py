@@ -67,6 +67,7 @@ def sweep_rows(
     """Sweep a space and return its rows, each once, in the order of their keys; for the rest see `sweep`."""
     require_extra()
     from hwsim.sweep.engine import Engine
+    from hwsim.sweep.layer_files import open_layers
     from hwsim.sweep.rows import canonical
     from hwsim.sweep.search import Searcher, check_search
     from hwsim.sweep.sources import open_base, open_sources
@@ -75,7 +76,7 @@ def sweep_rows(
     require(workers is None or 0 <= workers <= 1024, "workers", "from 0 to 1024", workers)
     require(workers is None or scheduler is None, "workers", "left out with a scheduler, which has its own", workers)
     check_search(space)
-    base, sources = open_base(space), open_sources(space)
+    base, sources, files = open_base(space), open_sources(space), open_layers(space)
     store = Store(results)
     store.prepare(space.model_dump_json(by_alias=True, indent=1) + "\n")
     # Other processes may have other working folders.
@@ -90,7 +91,7 @@ def sweep_rows(
 
         pool = LocalProcesses(folder, count) if count else InProcess(folder)
     try:
-        return canonical(Searcher(space, base, sources, Engine(store, pool, meter)).run())
+        return canonical(Searcher(space, base, sources, Engine(store, pool, meter), files).run())
     except OSError as error:
         raise InputError(
             f"{error.filename or results}: {error.strerror or error}; finished points are kept in {results}, and the same "

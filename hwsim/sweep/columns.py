@@ -8,7 +8,7 @@ from typing import Any
 
 from hwsim.spec import Register
 from hwsim.sweep.metrics import COST_METRICS, REGISTERS, TIME_METRICS, VALUE_METRICS
-from hwsim.sweep.parameters import MACHINE, QUANTIZATION
+from hwsim.sweep.parameters import FILES, MACHINE, QUANTIZATION
 
 Record = dict[str, Any]
 """A row of a table, by column."""
@@ -21,7 +21,7 @@ def _parameter_types() -> dict[str, type]:
         name: str if field.kind is Register or field.kind is tuple or issubclass(field.kind, enum.Enum) else field.kind
         for name, field in MACHINE.items()
     }
-    return {**QUANTIZATION, **machine}
+    return {**QUANTIZATION, **FILES, **machine}
 
 
 @functools.cache
@@ -34,6 +34,7 @@ def table_types(table: str) -> dict[str, type]:
     return {
         "key": str, "status": str, "reason": str, "model": str, "data": str, "images": int, **_parameter_types(),
         "frames_per_second": float, **VALUE_METRICS, **TIME_METRICS, **COST_METRICS, "extrapolated": str,
-        "model_sha256": str, "data_sha256": str, "model_path": str, "input_mean": str, "input_std": str, "stages": str,
+        "model_sha256": str, "data_sha256": str, "layers_sha256": str, "model_path": str, "input_mean": str,
+        "input_std": str, "stages": str,
         "hwsim_version": str, "schema_version": int,
     }  # fmt: skip

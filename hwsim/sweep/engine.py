@@ -158,7 +158,7 @@ class Engine:
             for span in _ranges(c, stage):
                 if span not in known.pieces and known.error is None:
                     jobs[c.values_key, span] = ValuesJob(
-                        c.values_key, c.source, c.quantization, c.values_machine, *span
+                        c.values_key, c.source, c.quantization, c.values_machine, *span, layers=c.layers
                     )
         self._meter.expect(images=sum(job.images for job in jobs.values()))
         for done, records in self._outcomes(_together(jobs.values())):
@@ -244,12 +244,14 @@ def _together(jobs: Iterable[ValuesJob]) -> list[ValuesJob]:
         groups.setdefault((job.affinity, job.start, job.stop), []).append(job)
     found = []
     for group in groups.values():
-        # Outliers enter a sum where their tile ends, which is more than a reduction says.
-        apart = len(group) == 1 or dict(group[0].quantization)["outliers"] is not None
-        machines = () if apart else in_order(job.machine for job in group)
+        # Outliers enter a sum where their tile ends, and layers may have their own registers: more than one reduction says.
+        together = [job for job in group if job.layers is None]
+        apart = len(together) < 2 or dict(group[0].quantization)["outliers"] is not None
+        machines = () if apart else in_order(job.machine for job in together)
         places = {machine: place for place, machine in enumerate(machines)}
-        ordered = sorted(group, key=lambda job: places.get(job.machine, 0))
+        ordered = sorted(together, key=lambda job: places.get(job.machine, 0))
         found += [replace(job, group=machines) for job in ordered]
+        found += [job for job in group if job.layers is not None]
     return found
 
 

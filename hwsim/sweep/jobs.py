@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -27,6 +27,7 @@ from hwsim.sim.time.outlier_layers import check_outliers
 from hwsim.sim.time.run import total_time
 from hwsim.spec import Accelerator, InputError, require
 from hwsim.sweep.columns import OVERFLOWS, Record
+from hwsim.sweep.layer_files import LayerFile
 from hwsim.sweep.metrics import time_metrics
 from hwsim.sweep.parameters import FORMATS, Setting
 from hwsim.sweep.points import Configuration, ModelSource, digest
@@ -48,6 +49,7 @@ class ValuesJob:
     start: int
     stop: int
     group: tuple[Accelerator, ...] = ()
+    layers: LayerFile | None = None
 
     table = "values"
 
@@ -92,7 +94,7 @@ class ValuesJob:
             return [{**row, **self._nothing(), "error": reason_of(error)}]
 
     def _counts(self) -> Record:
-        network, program = _program(self.source, self.quantization, self.machine)
+        network, program = _program(self.source, self.quantization, self.machine, self.layers)
         feed = _feed(self.source, network, self.start, self.stop)
         found = count(
             program, feed, self.images, self.machine, self.group,
@@ -218,11 +220,12 @@ def _calibrations(_source: ModelSource) -> Calibrations:
 
 @functools.lru_cache(maxsize=2)
 def _program(
-    source: ModelSource, quantization: tuple[tuple[str, Setting], ...], machine: Accelerator
+    source: ModelSource, quantization: tuple[tuple[str, Setting], ...], machine: Accelerator, layers: LayerFile | None
 ) -> tuple[Network, Program]:
     options = dict(quantization)
     network = _network(source, quantization, network_machine(machine, options))
-    return network, program_of(network, settings_of_run(options, machine, source.mean, source.std))
+    settings = settings_of_run(options, machine, source.mean, source.std)
+    return network, program_of(network, settings if layers is None else replace(settings, layers=layers.tables))
 
 
 @functools.lru_cache(maxsize=1)

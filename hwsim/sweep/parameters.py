@@ -48,6 +48,9 @@ QUANTIZATION: dict[str, type] = {
 Outliers have the bits of the machine's ``outlier_bits``. `hwsim.sweep.quantization.settings_of_run` makes `Settings` of them.
 """
 
+FILES: dict[str, type] = {"layers": str}
+"""Options of ``hwsim run`` that name a file, by column: registers of single layers. They decide values, and no time."""
+
 FORMATS = ("weight_bits", "activation_bits")
 """Those of them that the time of a network depends on by their value alone."""
 
@@ -103,7 +106,7 @@ MACHINE: dict[str, Field] = {
 }
 """Fields of the machine by name."""
 
-PARAMETERS = ("model", *QUANTIZATION, *MACHINE)
+PARAMETERS = ("model", *QUANTIZATION, *FILES, *MACHINE)
 """All that may stand in ``[parameters]``; ``model`` is varied by the list of models."""
 
 
@@ -154,7 +157,9 @@ def settings_of(machine: Accelerator) -> dict[str, Setting]:
 
 def check_value(name: str, value: object) -> None:
     """Raise `InputError` where a value is not of its parameter's type."""
-    if name in QUANTIZATION:
+    if name in FILES:
+        require(type(value) is str and bool(value), name, f"the path of a TOML file or {NONE!r}", repr(value))
+    elif name in QUANTIZATION:
         words = {int: "an integer", str: "a text", bool: "true or false"}[QUANTIZATION[name]]
         require(value == NONE or type(value) is QUANTIZATION[name], name, f"{words} or {NONE!r}", repr(value))
     else:

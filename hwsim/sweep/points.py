@@ -7,15 +7,19 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
+from hwsim.sim.layer_registers import reductions_of
 from hwsim.spec import PRESETS, Accelerator, Arithmetic, Overflow, Profile, Register, require
 from hwsim.sweep.fpga_cost import fpga_cost
+from hwsim.sweep.layer_files import LayerFile
 from hwsim.sweep.parameters import (
     ANEW,
     FORMATS,
+    MACHINE,
     NONE,
     PREPARED,
     QUANTIZATION,
@@ -39,7 +43,7 @@ MOST_TRIES = 100
 DEFAULT_BITS = 8
 """Of weights and activations where hwsim quantizes and nothing else is said."""
 
-ROW_VERSION = 2
+ROW_VERSION = 3
 """Of the columns and their meaning; part of every key, so that rows of another version are never taken for these."""
 
 
@@ -98,6 +102,8 @@ class Configuration:
         For the bandwidth.
     stages
         Numbers of images of successive halving, or nothing.
+    layers
+        Registers of single layers in place of the machine's, or None.
     """
 
     source: ModelSource
@@ -106,6 +112,7 @@ class Configuration:
     images: int
     frames_per_second: float
     stages: tuple[int, ...] = ()
+    layers: LayerFile | None = None
 
     @functools.cached_property
     def options(self) -> dict[str, Setting]:
@@ -115,7 +122,8 @@ class Configuration:
     @functools.cached_property
     def settings(self) -> dict[str, Setting]:
         """All effective parameters of the row."""
-        return {**self.options, **settings_of(self.machine)}
+        files = {"layers": None if self.layers is None else self.layers.text}
+        return {**self.options, **files, **settings_of(self.machine)}
 
     @functools.cached_property
     def key(self) -> str:
@@ -123,8 +131,12 @@ class Configuration:
         source = self.source
         return digest(
             "row", ROW_VERSION, source.name, source.sha256, source.data_sha256, source.mean, source.std, self.settings,
-            self.images, self.frames_per_second, self.stages,
+            self.images, self.frames_per_second, self.stages, self._layers,
         )  # fmt: skip
+
+    @property
+    def _layers(self) -> str | None:
+        return None if self.layers is None else self.layers.content
 
     @functools.cached_property
     def values_key(self) -> str:
@@ -132,7 +144,7 @@ class Configuration:
         source = self.source
         return digest(
             "values", ROW_VERSION, source.sha256, source.data_sha256, source.mean, source.std, self._given,
-            settings_of(self.values_machine),
+            settings_of(self.values_machine), self._layers,
         )  # fmt: skip
 
     @property
@@ -189,8 +201,11 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def configure(space: Space, base: Accelerator, source: ModelSource, assignment: Assignment) -> Configuration:
-    """Return the configuration of an assignment.
+def configure(
+    space: Space, base: Accelerator, source: ModelSource, assignment: Assignment,
+    files: Mapping[str, LayerFile] = MappingProxyType({}),
+) -> Configuration:  # fmt: skip
+    """Return the configuration of an assignment; `files` are those of `hwsim.sweep.layer_files.open_layers`.
 
     Raises
     ------
@@ -201,7 +216,10 @@ def configure(space: Space, base: Accelerator, source: ModelSource, assignment: 
     options: dict[str, Setting] = {
         name: None if values.get(name) == NONE else values.get(name) for name in QUANTIZATION
     }
-    machine = machine_of(base, {name: value for name, value in values.items() if name not in QUANTIZATION})
+    machine = machine_of(base, {name: value for name, value in values.items() if name in MACHINE})
+    layers = files.get(str(values.get("layers", NONE)))
+    if layers is not None:
+        reductions_of(layers.tables, machine.arithmetic.reduction)
     if options["accumulator_aware"] is False:
         options["accumulator_aware"] = None
     anew = any(options[name] is not None for name in ANEW)
@@ -213,7 +231,7 @@ def configure(space: Space, base: Accelerator, source: ModelSource, assignment: 
         machine = replace(machine, arithmetic=replace(machine.arithmetic, profile=source.profile))
     images = min(space.images or source.samples, source.samples)
     return Configuration(
-        source, tuple(options.items()), machine, images, space.frames_per_second, _stages(space.halving, images)
+        source, tuple(options.items()), machine, images, space.frames_per_second, _stages(space.halving, images), layers
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from hwsim.spec import Accelerator, Arithmetic, Datapath, Memory, Reduction
 from hwsim.sweep.columns import Record, table_types
-from hwsim.sweep.parameters import FORMATS, MACHINE, PREPARED, QUANTIZATION
+from hwsim.sweep.parameters import FILES, FORMATS, MACHINE, PREPARED, QUANTIZATION
 
 _TABLES: dict[type, str] = {Accelerator: "", Arithmetic: "", Reduction: "reduction", Memory: "memory", Datapath: "core"}
 
@@ -54,16 +54,14 @@ def commands(row: Row, machine: str) -> tuple[str, ...]:
         Path of its machine file.
     """
     row = plain(row)
-    # The name of a variable is to be filled in by the shell, so only what it would misread is quoted.
-    path = str(row["model_path"])
-    model = f'"{path}"' if path.startswith("$") and not set(path) & set('"`\\') else shlex.quote(path)
-    common = [model, "--accelerator", machine]
+    common = [_path(row["model_path"]), "--accelerator", machine]
     formats = _options(row, FORMATS)
     rate = ["--fps", f"{row['frames_per_second']:g}"] if row["frames_per_second"] != 30 else []
     found = []
     if row["data"] is not None:
         run = ["hwsim run", *common, "--data", shlex.quote(str(row["data"])), "--images", str(row["images"]), *formats]
         run += _options(row, [name for name in QUANTIZATION if name not in FORMATS])
+        run += [part for name in FILES if row[name] is not None for part in (f"--{name}", _path(row[name]))]
         if row["outliers"] is not None:
             run += ["--outlier-bits", str(row["outlier_bits"])]
         for column, option in (("input_mean", "--input-mean"), ("input_std", "--input-std")):
@@ -73,6 +71,12 @@ def commands(row: Row, machine: str) -> tuple[str, ...]:
     if any(row[name] is not None for name in PREPARED):
         return tuple(found)
     return (*found, " ".join(["hwsim time", *common, *formats, *rate]))
+
+
+def _path(text: object) -> str:
+    """Return a path for the shell, which is to fill in the name of a variable: only what it would misread is quoted."""
+    path = str(text)
+    return f'"{path}"' if path.startswith("$") and not set(path) & set('"`\\') else shlex.quote(path)
 
 
 def _options(row: Record, names: Sequence[str]) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from hwsim.spec import Accelerator, InputError, require
 from hwsim.sweep.columns import Record
 from hwsim.sweep.engine import Engine
 from hwsim.sweep.halving import Halving
+from hwsim.sweep.layer_files import LayerFile
 from hwsim.sweep.parameters import Scalar
 from hwsim.sweep.points import Assignment, Configuration, ModelSource, assign, configure, digest, drawn, grid
 from hwsim.sweep.rows import FAILED, OK, row_of
@@ -28,10 +30,15 @@ class Searcher:
         Its machine, and its models by name.
     engine
         What evaluates points.
+    files
+        Registers of single layers, see `hwsim.sweep.layer_files.open_layers`.
     """
 
-    def __init__(self, space: Space, base: Accelerator, sources: Sources, engine: Engine) -> None:
-        self._space, self._base, self._sources, self._engine = space, base, sources, engine
+    def __init__(
+        self, space: Space, base: Accelerator, sources: Sources, engine: Engine,
+        files: Mapping[str, LayerFile] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
+        self._space, self._base, self._sources, self._engine, self._files = space, base, sources, engine, files
 
     def run(self) -> list[Record]:
         """Return the rows of all points that were tried, each once."""
@@ -57,7 +64,7 @@ class Searcher:
     def _configured(self, point: Assignment) -> Configuration | Record:
         source = self._sources[str(point["model"])]
         try:
-            return configure(self._space, self._base, source, point)
+            return configure(self._space, self._base, source, point, self._files)
         except InputError as error:
             # No machine has these values, so its row has the base's, and the reason names the point.
             unchanged = configure(self._space, self._base, source, {"model": source.name})

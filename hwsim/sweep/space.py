@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict, Validati
 
 from hwsim.spec import InputError, require
 from hwsim.sweep.metrics import METRICS
-from hwsim.sweep.parameters import MACHINE, PARAMETERS, QUANTIZATION, Scalar, check_value
+from hwsim.sweep.parameters import PARAMETERS, Scalar, check_value
 
 MAX_FILE_BYTES = 1 << 20
 MOST_POINTS = 1_000_000
@@ -232,7 +232,7 @@ def _check_names(space: Space) -> None:
     names = [model_name(entry) for entry in space.models]
     require(len(set(names)) == len(names), "models", "of different names (give a name to those that share one)", names)
     for name, domain in space.parameters.items():
-        known = ", ".join((*QUANTIZATION, *MACHINE))
+        known = ", ".join(PARAMETERS[1:])
         require(name != "model", "parameters.model", "left out: the list of models is what varies it", "given")
         require(name in PARAMETERS, f"parameters.{name}", f"one of {known}", repr(name))
         for value in domain.listed():
