@@ -21,8 +21,8 @@ def quantize(
     model: Model, data: Data | None = None, *, output: str | Path | None = None,
     form: Literal["onnx-qdq", "qonnx"] = "onnx-qdq", scheme: str | Scheme | None = None, weight_bits: int | None = None,
     activation_bits: int | None = None, repairs: Sequence[str] = (), mixed: str | MixedSettings | None = None,
-    calibration_images: int = 256,
-    input_scaling: InputScaling | None = None, evaluated: int = 0, analyzed: int = 0,
+    float_layers: Sequence[str] = (), calibration_images: int = 256, input_scaling: InputScaling | None = None,
+    evaluated: int = 0, analyzed: int = 0,
     threads: int | None = None,
 ) -> QuantizeResult:  # fmt: skip
     """Quantize a float network after training, and say what that costs; what ``hwsim quantize`` does.
@@ -46,7 +46,9 @@ def quantize(
         Names of `hwsim.quant.repair.REPAIRS`, in the order in which they are applied.
     mixed
         Bits by layer within a budget: ``"size:60%"``, ``"bandwidth:100000"`` or ``"cycles:75%"``, or an object that also says
-        which widths there are and on which machine.
+        which widths there are, what is minimized, and on which machine.
+    float_layers
+        Names of layers that stay in float32, which no file or machine here holds: not with `output`.
     calibration_images
         Samples that set ranges and that repairs look at.
     input_scaling
@@ -86,22 +88,30 @@ def quantize(
     from hwsim.sim.quantize.mixed import Budget, MixedSettings
     from hwsim.sim.quantize.run import QuantizeSettings, quantize_model
     from hwsim.spec import require
+    from hwsim.train.hessian import curvatures
 
     command = call_text(quantize, locals())
     path = None if output is None else Path(output)
     require(path is None or path.suffix == ".onnx", "output", "a .onnx file", output)
     require(form in ("onnx-qdq", "qonnx"), "form", "onnx-qdq or qonnx", form)
+    require(
+        path is None or not float_layers,
+        "float_layers",
+        "left out with an output file, which cannot hold them",
+        float_layers,
+    )
     chosen = parse_scheme(scheme or "", option="scheme") if scheme is None or isinstance(scheme, str) else scheme
     widths: dict[str, Any] = {"weight_bits": weight_bits, "activation_bits": activation_bits}
     chosen = replace(chosen, **{name: bits for name, bits in widths.items() if bits is not None})
     bits = MixedSettings(Budget.parse(mixed, "mixed")) if isinstance(mixed, str) else mixed
     settings = QuantizeSettings(
-        scheme=chosen, repairs=find_repairs(repairs, option="repairs"), mixed=bits, calibration_images=calibration_images,
+        scheme=chosen, repairs=find_repairs(repairs, option="repairs"), mixed=bits, float_layers=tuple(float_layers),
+        calibration_images=calibration_images,
         evaluated=evaluated, analyzed=analyzed, scaling=input_scaling,
         threads=usable_cores() if threads is None else threads,
     )  # fmt: skip
     loaded, dataset = open_inputs(model, data)
-    result = quantize_model(loaded, dataset, settings, command=command)
+    result = quantize_model(loaded, dataset, settings, command=command, curvatures=curvatures)
     if path is not None:
         from hwsim.export import onnx_qdq, onnx_qonnx
 

@@ -11,7 +11,7 @@ from hwsim.cli.options import MACHINE, QUANTIZATION
 from hwsim.quant.mixed_precision import BITS
 from hwsim.report.text import plural
 from hwsim.sim.quantize.document import MixedInfo
-from hwsim.sim.quantize.mixed import Budget, Cost, MixedSettings
+from hwsim.sim.quantize.mixed import Budget, Cost, Measure, MixedSettings
 from hwsim.spec import InputError, require
 
 MixedOption = Annotated[
@@ -38,6 +38,10 @@ MixedImagesOption = Annotated[
         "--mixed-images", help="Calibration samples that --mixed looks at (64).", rich_help_panel=QUANTIZATION
     ),
 ]
+MixedByOption = Annotated[
+    Measure | None,
+    typer.Option("--mixed-by", help="What --mixed loses least of (error).", rich_help_panel=QUANTIZATION),
+]
 CycleMachineOption = Annotated[
     str | None,
     typer.Option(
@@ -46,9 +50,18 @@ CycleMachineOption = Annotated[
 ]
 
 
-def mixed_of(budget: str | None, bits: str | None, images: int | None, accelerator: str | None) -> MixedSettings | None:
+LOSSES = {
+    "error": "summed error", "classes": "summed share of other classes", "hessian": "estimated rise of the loss",
+}  # fmt: skip
+"""What is minimized, by `MixedInfo.by`."""
+
+
+def mixed_of(
+    budget: str | None, bits: str | None, images: int | None, by: Measure | None, accelerator: str | None
+) -> MixedSettings | None:
     """Return how bits by layer are chosen, or None without ``--mixed``."""
-    options = {"--mixed-bits": bits, "--mixed-images": images, "--accelerator": accelerator}
+    measure = None if by is None else by.value
+    options = {"--mixed-bits": bits, "--mixed-images": images, "--mixed-by": measure, "--accelerator": accelerator}
     if budget is None:
         for option, value in options.items():
             require(value is None, option, "left out without --mixed", value)
@@ -61,6 +74,8 @@ def mixed_of(budget: str | None, bits: str | None, images: int | None, accelerat
         given["bits"] = _widths(bits)
     if images is not None:
         given["images"] = images
+    if by is not None:
+        given["by"] = by
     if accelerator is not None:
         given["accelerator"] = machine_of(accelerator)
     return MixedSettings(most, **given)
@@ -78,7 +93,7 @@ def mixed_lines(mixed: MixedInfo) -> list[tuple[str, str]]:
     images = plural(mixed.images, "image")
     lines = [
         ("mixed", f"{mixed.cost:,} of {mixed.allowed:,} {mixed.unit}; uniform bits {mixed.uniform:,}"),
-        ("", f"summed error {mixed.loss:.3g} on {images}; a greedy search {mixed.greedy_loss:.3g}"),
+        ("", f"{LOSSES[mixed.by]} {mixed.loss:.3g} on {images}; a greedy search {mixed.greedy_loss:.3g}"),
     ]
     outputs = [item for item in mixed.items if item.name.endswith(": output")]
     if outputs:

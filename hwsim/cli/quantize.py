@@ -16,6 +16,7 @@ from hwsim.cli.inputs import open_inputs, usable_cores
 from hwsim.cli.mixed_options import (
     CycleMachineOption,
     MixedBitsOption,
+    MixedByOption,
     MixedImagesOption,
     MixedOption,
     mixed_lines,
@@ -48,9 +49,11 @@ from hwsim.quant.repair import REPAIRS
 from hwsim.report.folder import check_folder
 from hwsim.report.text import percent, plural, shorten
 from hwsim.sim.quantize.document import ErrorFigures, QuantizedLayer, QuantizeDocument
-from hwsim.sim.quantize.mixed import MixedSettings
+from hwsim.sim.quantize.mixed import Measure, MixedSettings
 from hwsim.sim.quantize.run import QuantizeSettings, quantize_model
 from hwsim.spec import require
+from hwsim.train.extra import require_torch
+from hwsim.train.hessian import curvatures
 
 DOCUMENT = "quantize.json"
 BLAMED = 5
@@ -91,9 +94,19 @@ def quantize(
             metavar="NAMES",
         ),
     ] = "",
+    float_layers: Annotated[
+        str,
+        typer.Option(
+            "--float-layers",
+            help="Layers that stay in float32, with commas between.",
+            rich_help_panel=QUANTIZATION,
+            metavar="NAMES",
+        ),
+    ] = "",
     mixed: MixedOption = None,
     mixed_bits: MixedBitsOption = None,
     mixed_images: MixedImagesOption = None,
+    mixed_by: MixedByOption = None,
     accelerator: CycleMachineOption = None,
     calibration_images: CalibrationImagesOption = CALIBRATION_IMAGES,
     input_mean: InputMeanOption = None,
@@ -118,17 +131,27 @@ def quantize(
     require(analyze_images >= 1, "--analyze-images", "1 or more", analyze_images)
     settings = QuantizeSettings(
         scheme=chosen, repairs=find_repairs([name for name in repair.split(",") if name]),
-        mixed=mixed_of(mixed, mixed_bits, mixed_images, accelerator),
+        float_layers=tuple(name for name in float_layers.split(",") if name),
+        mixed=mixed_of(mixed, mixed_bits, mixed_images, mixed_by, accelerator),
         calibration_images=calibration_images, evaluated=images, analyzed=analyze_images if analyze else 0,
         scaling=scaling_of(input_mean, input_std), threads=usable_cores() if threads is None else threads,
     )  # fmt: skip
+    if output is not None:
+        require(
+            not float_layers,
+            "--float-layers",
+            "left out with --output: no file or machine here holds them",
+            float_layers,
+        )
     _check_outputs(output, json, report)
+    if mixed_by is Measure.HESSIAN:
+        require_torch("the Hessian")
     if output is not None and form is Form.ONNX_QDQ:
         _check_qdq(chosen, settings.mixed)
     loaded, dataset = open_inputs(model, data)
     command = shlex.join(["hwsim", *sys.argv[1:]])
     with stages() as stage:
-        result = quantize_model(loaded, dataset, settings, command=command, stage=stage)
+        result = quantize_model(loaded, dataset, settings, command=command, stage=stage, curvatures=curvatures)
     # Before anything is printed: a network that the dialect cannot say leaves one line.
     file = None if output is None else _file(result.graph, form)
     _print(result.document)
@@ -224,6 +247,14 @@ def _row(layer: QuantizedLayer) -> tuple[str, ...]:
 def _lines(document: QuantizeDocument) -> list[tuple[str, str]]:
     data = document.data
     lines = [("calibrated", f"on {plural(data.n, 'image')} of {data.name} ({data.split})")]
+    scales, size = (sum(getattr(layer, name) for layer in document.layers) for name in ("scales", "scale_bytes"))
+    lines.append(("scales", f"{plural(scales, 'scale')} of weights, {size:,} bytes"))
+    if document.float_layers:
+        size, before = (
+            sum(getattr(each, name) for each in document.float_layers) for name in ("weight_bytes", "integer_bytes")
+        )
+        names = ", ".join(f"{each.index} {each.name}" for each in document.float_layers)
+        lines.append(("float32", f"{names}: {size:,} bytes of weights, {before:,} in integers"))
     if document.repairs:
         lines.append(("repaired", ", ".join(document.repairs)))
     if document.mixed is not None:

@@ -34,11 +34,17 @@ class Sensitivity:
         The same against their mean square.
     agree
         Part of the samples whose class stays.
+    noise
+        Squared error of the tensor itself: of all weights, or of an output as the mean over samples.
+    hessian
+        By how much the loss is estimated to rise, see `with_curvatures`; None where that was not asked for.
     """
 
     error: float
     sqnr_db: float
     agree: float
+    noise: float = 0.0
+    hessian: float | None = None
 
 
 Measured = Mapping[str, Mapping[int, Sensitivity]]
@@ -80,7 +86,7 @@ def output_item(node: str) -> str:
 
 def sensitivities(
     graph: Graph, ranges: Mapping[str, tuple[float, float]], samples: Sequence[Array], scheme: Scheme,
-    bits: Sequence[int] = BITS,
+    bits: Sequence[int] = BITS, *, outputs: bool = True,
 ) -> dict[str, dict[int, Sensitivity]]:  # fmt: skip
     """Measure every tensor that has bits of its own: weights, and outputs of nodes that do not merely move values.
 
@@ -94,6 +100,8 @@ def sensitivities(
         How tensors are quantized; its bit widths do not count.
     bits
         Widths to measure.
+    outputs
+        Whether outputs are measured, too, or weights alone.
 
     Returns
     -------
@@ -101,21 +109,22 @@ def sensitivities(
         By item (see `weight_item`, `output_item`) and width.
     """
     name = scores(graph)
-    exact = [_run(graph, batch, name, {}).astype(np.float64) for batch in samples]
+    exact = [_run(graph, batch, name, {})[0].astype(np.float64) for batch in samples]
     found: dict[str, dict[int, Sensitivity]] = {}
 
-    def measure(item: str, width: int, changed: Graph, rounded: Mapping[str, Quantization]) -> None:
-        approximate = [_run(changed, batch, name, rounded) for batch in samples]
-        found.setdefault(item, {})[width] = _compare(exact, approximate)
+    def measure(item: str, width: int, changed: Graph, rounded: Mapping[str, Quantization], noise: float = 0.0) -> None:
+        runs = [_run(changed, batch, name, rounded) for batch in samples]
+        noise += sum(lost for _, lost in runs) / sum(len(batch) for batch in exact)
+        found.setdefault(item, {})[width] = replace(_compare(exact, [run for run, _ in runs]), noise=noise)
 
     for node in graph.nodes:
         for width in bits:
             own = replace(scheme, weight_bits=width, activation_bits=width)
             if node.op.weighted:
-                measure(
-                    weight_item(node.name), width, with_constants(graph, {node.name: _rounded(graph, node, own)}), {}
-                )
-            if has_output_bits(graph, node.name):
+                made = _rounded(graph, node, own)
+                noise = float(((made[0] - constants_of(graph, node)[0]).astype(np.float64) ** 2).sum())
+                measure(weight_item(node.name), width, with_constants(graph, {node.name: made}), {}, noise)
+            if outputs and has_output_bits(graph, node.name):
                 output = node.outputs[0]
                 measure(output_item(node.name), width, graph, {output: own.activations(*ranges[output])})
     return found
@@ -128,9 +137,42 @@ def has_output_bits(graph: Graph, name: str) -> bool:
     return not (node.op.same_scale or isinstance(node.op, Softmax) or final)
 
 
+def with_curvatures(measured: Measured, curvatures: Mapping[str, float]) -> dict[str, dict[int, Sensitivity]]:
+    """Estimate the rise of a loss from its curvature in every tensor, as HAWQ-V2 does.
+
+    ``mean second derivative * squared error / 2``: the second-order term of the loss, with the trace of its Hessian spread evenly
+    over the tensor (Z. Dong et al., NeurIPS 2020, arXiv 1911.03852, equation 4, which leaves out the half). The first-order term
+    is that of a trained network: none. Where rounding noise finds the loss bent downwards the estimate is 0.
+
+    Parameters
+    ----------
+    measured
+        By `sensitivities`.
+    curvatures
+        Mean second derivative of the loss by an element of every item: `hwsim.train.hessian.curvatures`.
+    """
+    return {
+        item: {
+            width: replace(seen, hessian=max(curvatures[item], 0.0) * seen.noise / 2) for width, seen in widths.items()
+        }
+        for item, widths in measured.items()
+    }
+
+
 def error_of(seen: Sensitivity) -> float:
-    """The usual loss: the mean squared error of the scores. That of classes would be ``1 - seen.agree``."""
+    """The usual loss: the mean squared error of the scores, whose logarithm the SQNR is."""
     return seen.error
+
+
+def classes_of(seen: Sensitivity) -> float:
+    """Part of the samples whose class changes."""
+    return 1 - seen.agree
+
+
+def hessian_of(seen: Sensitivity) -> float:
+    """The rise of the loss that its curvature predicts."""
+    assert seen.hessian is not None
+    return seen.hessian
 
 
 def size_options(graph: Graph, measured: Measured, loss: Loss = error_of) -> dict[str, list[Option]]:
@@ -200,14 +242,20 @@ def _bytes(elements: int, bits: int) -> int:
     return math.ceil(elements * bits / 8)
 
 
-def _run(graph: Graph, batch: Array, name: str, rounded: Mapping[str, Quantization]) -> Array:
-    """Return tensor `name` of a float network in which some activations are rounded."""
+def _run(graph: Graph, batch: Array, name: str, rounded: Mapping[str, Quantization]) -> tuple[Array, float]:
+    """Return tensor `name` of a float network in which some activations are rounded, and the squared error of these."""
+    lost = 0.0
 
     def change(tensor: str, values: Array) -> Array:
+        nonlocal lost
         quantization = rounded.get(tensor)
-        return values if quantization is None else quantization.dequantize(quantization.quantize(values))
+        if quantization is None:
+            return values
+        found = quantization.dequantize(quantization.quantize(values))
+        lost += float(((found - values).astype(np.float64) ** 2).sum())
+        return found
 
-    return next(outputs[0] for node, outputs in evaluate(graph, batch, change) if name in node.outputs)
+    return next(outputs[0] for node, outputs in evaluate(graph, batch, change) if name in node.outputs), lost
 
 
 def _compare(exact: Sequence[Array], found: Sequence[Array]) -> Sensitivity:

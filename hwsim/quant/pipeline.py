@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hwsim.graph import Array, Graph
 from hwsim.quant.calibrate import calibrate
+from hwsim.quant.float_layers import with_float_layers
 from hwsim.quant.mixed_precision import Assignment
 from hwsim.quant.post_training import quantize
 from hwsim.quant.repair import REPAIRS, FloatRepair, QuantizedRepair
@@ -39,6 +40,8 @@ class Quantized:
         The result: an integer network, or with a mode other than static a float one with integer weights.
     assignment
         Bits by layer, where layers have bits of their own.
+    floats
+        Layers of `graph` that stayed in float32.
     """
 
     original: Graph
@@ -47,6 +50,7 @@ class Quantized:
     plain: Graph
     graph: Graph
     assignment: Assignment | None = None
+    floats: frozenset[str] = frozenset()
 
     def scheme_of(self, node: str, scheme: Scheme) -> Scheme:
         """Return the scheme of one layer of a network that `scheme` is of."""
@@ -54,8 +58,9 @@ class Quantized:
 
 
 def quantize_network(
-    graph: Graph, samples: Sequence[Array], scheme: Scheme, repairs: Sequence[Repair] = (), assign: Assign | None = None
-) -> Quantized:
+    graph: Graph, samples: Sequence[Array], scheme: Scheme, repairs: Sequence[Repair] = (), assign: Assign | None = None,
+    floats: Collection[str] = (),
+) -> Quantized:  # fmt: skip
     """Quantize a float network.
 
     Parameters
@@ -70,6 +75,8 @@ def quantize_network(
         Those of floats are applied before ranges are measured, those of integers afterwards; each kind in the order given.
     assign
         Chooses bits by layer, after the float repairs; None: the scheme's everywhere.
+    floats
+        Layers that stay in float32, by the names that they have after the float repairs: repairs of integers see them quantized.
 
     Raises
     ------
@@ -84,6 +91,7 @@ def quantize_network(
     if scheme.mode is not Mode.STATIC:
         names = ", ".join(repair.name for repair in late)
         require(not late, "repair", f"one of the float network with {scheme.mode.value} quantization", names)
+        require(not floats, "float layers", "left out with other modes than static", ", ".join(floats))
         require(assign is None, "bits by layer", "left out with other modes than static", scheme.mode.value)
         plain = weight_only(real, scheme)
         return Quantized(graph, real, {}, plain, plain)
@@ -92,7 +100,9 @@ def quantize_network(
     plain = repaired = quantize(real, ranges, scheme, None if assignment is None else assignment.schemes)
     for other in late:
         repaired = other.repair(real, repaired, samples, scheme)
-    return Quantized(graph, real, ranges, plain, repaired, assignment)
+    if floats:
+        repaired = with_float_layers(real, repaired, floats)
+    return Quantized(graph, real, ranges, plain, repaired, assignment, frozenset(floats))
 
 
 def find_repairs(names: Iterable[str], option: str = "--repair") -> tuple[Repair, ...]:

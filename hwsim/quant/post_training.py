@@ -17,8 +17,9 @@ BIAS_LIMIT = 2**30
 
 
 def quantize(
-    graph: Graph, ranges: Mapping[str, tuple[float, float]], scheme: Scheme, layers: Mapping[str, Scheme] | None = None
-) -> Graph:
+    graph: Graph, ranges: Mapping[str, tuple[float, float]], scheme: Scheme, layers: Mapping[str, Scheme] | None = None,
+    weights: Mapping[str, Quantization] | None = None,
+) -> Graph:  # fmt: skip
     """Quantize a float network.
 
     Parameters
@@ -31,6 +32,8 @@ def quantize(
         Which integers to use; whatever its mode, activations become integers over `ranges`.
     layers
         Schemes of the weights and outputs of single nodes, by name (see `hwsim.quant.mixed_precision`).
+    weights
+        Quantizations of the weights of single nodes, by name, in place of those that their scheme would choose.
 
     Returns
     -------
@@ -44,8 +47,10 @@ def quantize(
     nodes: list[Node] = []
     for node in graph.nodes:
         own = scheme if layers is None else layers.get(node.name, scheme)
-        quantize_constants = _quantize_parameters if node.op.weighted else _quantize_operands
-        inputs = quantize_constants(graph, node, tensors, own)
+        if node.op.weighted:
+            inputs = _quantize_parameters(graph, node, tensors, own, (weights or {}).get(node.name))
+        else:
+            inputs = _quantize_operands(graph, node, tensors, own)
         nodes.append(replace(node, inputs=inputs))
         for name in node.outputs:
             result = graph.tensors[name]
@@ -82,7 +87,9 @@ def _quantize_operands(graph: Graph, node: Node, tensors: dict[str, Tensor], sch
     return tuple(inputs)
 
 
-def _quantize_parameters(graph: Graph, node: Node, tensors: dict[str, Tensor], scheme: Scheme) -> tuple[str, ...]:
+def _quantize_parameters(
+    graph: Graph, node: Node, tensors: dict[str, Tensor], scheme: Scheme, given: Quantization | None
+) -> tuple[str, ...]:
     """Add a node's quantized weights and bias to `tensors`; return its inputs.
 
     A bias counts in steps of its layer's input and weight scales, so layers that share parameters get their own copies.
@@ -95,7 +102,10 @@ def _quantize_parameters(graph: Graph, node: Node, tensors: dict[str, Tensor], s
     bias: Array | None = graph.tensors[node.inputs[2]].real().astype(np.float64) if len(node.inputs) > 2 else None
     # A channel of almost no weight can have a bias of any number of steps: a coarser scale keeps it in int32.
     least = np.zeros(real.shape[axis]) if bias is None else np.abs(bias) / (float(source.scale) * BIAS_LIMIT)
-    quantization = scheme.weights(real, axis, least)
+    if given is None:
+        quantization = scheme.weights(real, axis, least)
+    else:
+        quantization = replace(given, scale=np.maximum(given.scale, least if given.axis is not None else least.max()))
     names = [_unused(name, node, tensors) for name in node.inputs[1:]]
     if scheme.outliers is None:
         integers, outliers = scheme.weight_integers(weights.name, real, quantization), None

@@ -14,6 +14,7 @@ from hwsim.quant.outliers import OutlierRule
 from hwsim.quant.ranges import MinMax, RangeMethod, RangeSetting
 from hwsim.quant.rounding import Nearest, Rounding, SharedValues, Stochastic
 from hwsim.spec import InputError, operand_format, require
+from hwsim.spec.errors import within
 
 
 class Mode(enum.Enum):
@@ -40,6 +41,9 @@ class Scheme:
     per_channel
         Scales of weights per output channel; otherwise per tensor. Groups of input channels with scales of their own are not
         to be had: an accumulator of this hardware is requantized once per output channel.
+    group
+        Consecutive output channels that share a scale, with `per_channel` (groups of output neurons: S. Shen et al., "Q-BERT",
+        AAAI 2020, section 3.3); 1: none do. The last group is what is left.
     unsigned
         Symmetric activations without negative values are unsigned, as they are behind a ReLU.
     power_of_two
@@ -59,6 +63,7 @@ class Scheme:
     affine_weights: bool = False
     affine_activations: bool = True
     per_channel: bool = True
+    group: int = 1
     unsigned: bool = True
     power_of_two: bool = False
     weight_ranges: RangeMethod = field(default_factory=MinMax)
@@ -70,7 +75,9 @@ class Scheme:
     def __post_init__(self) -> None:
         operand_format(self.weight_bits, field="weight_bits")
         operand_format(self.activation_bits, field="activation_bits")
+        require(within(self.group, range(1, 1 << 16)), "group", "1 to 65535 output channels", self.group)
         if self.outliers is not None:
+            require(self.group == 1, "group", "left out with outliers, which set scales of their own", self.group)
             plain = not self.affine_weights and self.mode is Mode.STATIC
             plain = plain and isinstance(self.weight_ranges, MinMax) and isinstance(self.rounding, Nearest)
             require(
@@ -88,7 +95,7 @@ class Scheme:
     @property
     def name(self) -> str:
         """What reports call it."""
-        weights = f"{_kind(self.affine_weights)} {'per-channel' if self.per_channel else 'per-tensor'} weights"
+        weights = f"{_kind(self.affine_weights)} {self.granularity} weights"
         activations = f"{_kind(self.affine_activations)} per-tensor activations"
         if not self.affine_activations and self.unsigned:
             activations += " (unsigned where none is negative)"
@@ -102,6 +109,13 @@ class Scheme:
         if self.outliers is not None:
             parts.append(f"outliers: {self.outliers}")
         return ", ".join(part for part in parts if part)
+
+    @property
+    def granularity(self) -> str:
+        """What weights share a scale."""
+        if not self.per_channel:
+            return "per-tensor"
+        return "per-channel" if self.group == 1 else f"group:{self.group}"
 
     @property
     def described(self) -> str:
@@ -132,8 +146,24 @@ class Scheme:
             lo, hi = (np.asarray(end, np.float64) for end in setting.of(values))
             return self.weight_grid.weights(lo, hi, None, least.max(), clipped=clips)
         channels = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
-        found = np.array([setting.of(channel) for channel in channels], np.float64)
-        return self.weight_grid.weights(found[:, 0], found[:, 1], axis, least, clipped=clips)
+        starts = range(0, len(channels), self.group)
+        found = np.array([setting.of(channels[at : at + self.group]) for at in starts], np.float64)
+        lo, hi = (self.spread(ends, len(channels)) for ends in found.T)
+        return self.weight_grid.weights(lo, hi, axis, self.shared(least, np.maximum), clipped=clips)
+
+    def spread(self, values: Array, channels: int) -> Array:
+        """Return values of groups as values of output channels."""
+        found: Array = np.repeat(values, self.group)[:channels]
+        return found
+
+    def shared(self, values: Array, join: np.ufunc) -> Array:
+        """Return what the channels of a group have together, for each of them; `values` are of output channels."""
+        starts = np.arange(0, len(values), self.group)
+        return self.spread(join.reduceat(values, starts), len(values))
+
+    def weight_scales(self, channels: int) -> int:
+        """Return how many scales the weights of so many output channels have."""
+        return -(-channels // self.group) if self.per_channel else 1
 
     def weight_integers(self, name: str, values: Array, quantization: Quantization) -> Array:
         """Return the integers of the weight tensor called `name`."""
@@ -173,6 +203,7 @@ class Choice:
 SCHEMES: tuple[Choice, ...] = (
     Choice("per-channel", "a scale per output channel of the weights (default)", {"per_channel": True}),
     Choice("per-tensor", "one scale for all weights of a layer", {"per_channel": False}),
+    Choice("group", "a scale per so many consecutive output channels", {"per_channel": True, "group": 8}, ("group", int)),
     Choice("symmetric-weights", "weights without zero points (default)", {"affine_weights": False}),
     Choice("affine-weights", "weights with zero points", {"affine_weights": True}),
     Choice("affine-activations", "activations with zero points (default)", {"affine_activations": True}),

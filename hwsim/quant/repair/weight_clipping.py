@@ -70,18 +70,17 @@ def _clip(graph: Graph, real: Node, tensors: dict[str, Tensor], node: Node, sche
 
 
 def best_limits(weights: Array, axis: int, scheme: Scheme) -> Array:
-    """Return the magnitude [channels] at which to clip for the least squared error; one value for all in a scheme per tensor."""
+    """Return the magnitude [channels] at which to clip for the least squared error; one value for all that share a scale."""
     others = tuple(i for i in range(weights.ndim) if i != axis)
     largest = np.abs(weights).max(axis=others)
-    if not scheme.per_channel:
-        largest = np.full_like(largest, largest.max())
+    largest = scheme.shared(largest, np.maximum) if scheme.per_channel else np.full_like(largest, largest.max())
     losses = []
     for fraction in FRACTIONS:
         shape = [1] * weights.ndim
         shape[axis] = -1
         bound = (fraction * largest).reshape(shape)
         lost = error(weights, axis, scheme, np.clip(weights, -bound, bound))
-        losses.append(lost if scheme.per_channel else np.full_like(lost, lost.sum()))
+        losses.append(scheme.shared(lost, np.add) if scheme.per_channel else np.full_like(lost, lost.sum()))
     # The last of equal ones: clip no more than needed.
     best = len(FRACTIONS) - 1 - np.argmin(np.array(losses)[::-1], axis=0)
     found: Array = FRACTIONS[best] * largest

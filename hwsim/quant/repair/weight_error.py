@@ -18,8 +18,9 @@ def quantization_of(weights: Array, axis: int, scheme: Scheme, least: Array | No
         lo, hi = (np.asarray(end, np.float64) for end in (weights.min(), weights.max()))
         return grid.weights(lo, hi, None, least.max(), clipped=True)
     others = tuple(i for i in range(weights.ndim) if i != axis)
-    lo, hi = (end(axis=others).astype(np.float64) for end in (weights.min, weights.max))
-    return grid.weights(lo, hi, axis, least, clipped=True)
+    lo = scheme.shared(weights.min(axis=others).astype(np.float64), np.minimum)
+    hi = scheme.shared(weights.max(axis=others).astype(np.float64), np.maximum)
+    return grid.weights(lo, hi, axis, scheme.shared(least, np.maximum), clipped=True)
 
 
 def error(weights: Array, axis: int, scheme: Scheme, stored: Array | None = None) -> Array:

@@ -37,7 +37,7 @@ class LayerNoise:
 
 @dataclass(eq=False)
 class Noise:
-    """All layers with weights, by name, and the network's output."""
+    """All layers with integer weights, by name, and the network's output."""
 
     layers: dict[str, LayerNoise]
     output: ErrorSums = field(default_factory=ErrorSums)
@@ -62,7 +62,7 @@ def measure(
     progress
         Told of finished images.
     """
-    found = Noise({node.name: LayerNoise(node) for node in weighted(made.real)})
+    found = Noise({node.name: LayerNoise(node) for node in weighted(made.real) if node.name not in made.floats})
     for batch in samples:
         _measure_batch(made, engine, scheme, batch, found)
         progress(len(batch))

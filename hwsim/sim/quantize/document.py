@@ -83,12 +83,31 @@ class QuantizedLayer(Part):
     weights: Integers
     values: int
     """Different integers among the weights."""
+    scales: int
+    """Of the weights: one for each output channel, group of channels, or tensor."""
+    scale_bytes: int
+    """What they take where each is stored once: a multiplier of 32 bits and a shift of 8, or where activations are floats a
+    float32. `hwsim time` counts them as the hardware reads them: once for each output channel."""
     weight_error: ErrorFigures
     """Against the weights that were quantized, after float repairs."""
     input: Integers | None
     output: Integers | None
     """None where activations are floats."""
     analysis: LayerAnalysis | None
+
+
+class FloatLayerInfo(Part):
+    """A layer that stayed in float32, between integers; it does not run on an array of integer multipliers."""
+
+    name: str
+    op: str
+    index: int
+    """Place in the network, from 1."""
+    weights: int
+    weight_bytes: int
+    """At 32 bits each."""
+    integer_bytes: int
+    """What they would take in the scheme's bits."""
 
 
 class AnalysisInfo(Part):
@@ -115,6 +134,8 @@ class MixedOption(Part):
     sqnr_db: float | None
     agree: float
     """Share of the images whose class stays."""
+    hessian: float | None = None
+    """By how much the loss is estimated to rise, from the trace of its Hessian; None where that is not what was minimized."""
 
 
 class MixedItem(Part):
@@ -126,10 +147,12 @@ class MixedItem(Part):
 
 
 class MixedInfo(Part):
-    """Bits by layer, within a budget. Losses are sums of `MixedOption.error`."""
+    """Bits by layer, within a budget. Losses are sums over the items of what `by` names."""
 
     budget: str
     """As it was given."""
+    by: Literal["error", "classes", "hessian"] = "error"
+    """`MixedOption.error`, ``1 - MixedOption.agree`` or `MixedOption.hessian`."""
     unit: Literal["bytes of weights", "bytes moved per image", "cycles per image"]
     allowed: int
     uniform: int
@@ -166,6 +189,8 @@ class QuantizeDocument(Part):
     """Bits by layer; None where all have the scheme's."""
     accuracy: Accuracy | None
     layers: tuple[QuantizedLayer, ...]
+    """Those with integer weights."""
+    float_layers: tuple[FloatLayerInfo, ...] = ()
     analysis: AnalysisInfo | None
     notes: tuple[str, ...]
     provenance: Provenance

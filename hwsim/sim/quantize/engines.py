@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hwsim.graph import Array, Graph, Node
+from hwsim.graph import Array, Graph, Node, Unit
 from hwsim.quant import Mode, Scheme, evaluate
 from hwsim.quant.dynamic import evaluate_dynamic, evaluate_node
+from hwsim.quant.float_layers import FloatLayer, is_float
 from hwsim.sim.program import Program
 from hwsim.spec import Arithmetic, Overflow, Reduction, Register
 
@@ -38,11 +39,18 @@ class Engine(ABC):
 
 
 class StaticEngine(Engine):
-    """An integer network, bit for bit."""
+    """An integer network, bit for bit; layers with float weights in their declared order."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
-        self.program = Program(graph, Arithmetic(WIDE, graph.profile))
+        arithmetic = Arithmetic(WIDE, graph.profile)
+        # A run on a machine has no such layers: here they are units that are there already.
+        floats: dict[tuple[str, Arithmetic], Unit] = {
+            (node.name, arithmetic): FloatLayer(node, graph.inputs_of(node), graph.outputs_of(node), arithmetic)
+            for node in graph.nodes
+            if is_float(graph, node)
+        }
+        self.program = Program(graph, arithmetic, made=floats)
 
     def run(self, batch: Array) -> Iterator[tuple[Node, Array]]:
         entry = self.graph.input.quantization

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
-from hwsim.graph import Graph
+from hwsim.graph import Array, Graph
 from hwsim.quant import Scheme
 from hwsim.quant.bit_search import Choice, Items, exact, greedy, total
 from hwsim.quant.mixed_precision import (
     BITS,
     Assignment,
+    Loss,
     Measured,
     Sensitivity,
     bandwidth_options,
+    classes_of,
+    error_of,
     has_output_bits,
+    hessian_of,
     output_item,
     schemes_of,
     sensitivities,
     size_options,
     weight_item,
+    with_curvatures,
 )
 from hwsim.quant.pipeline import Quantized, Ranges
 from hwsim.sim.network import Samples
@@ -32,7 +37,31 @@ from hwsim.sim.time.mixed_cycles import cycle_options
 from hwsim.sim.time.network import time_network
 from hwsim.spec import PRESETS, Accelerator, operand_format, require
 
-EXACT = Sensitivity(0.0, math.inf, 1.0)
+EXACT = Sensitivity(0.0, math.inf, 1.0, hessian=0.0)
+
+
+class Curvatures(Protocol):
+    """What `hwsim.train.hessian.curvatures` does; it needs PyTorch, which nothing else here does."""
+
+    def __call__(
+        self, graph: Graph, batches: Iterable[tuple[Array, Array]], *, outputs: bool
+    ) -> Mapping[str, float]: ...
+
+
+class Measure(enum.Enum):
+    """What a choice of bits loses."""
+
+    ERROR = "error"
+    """Squared error of the scores, and so their SQNR."""
+    CLASSES = "classes"
+    """Samples whose class changes."""
+    HESSIAN = "hessian"
+    """The rise of the loss, from the trace of its Hessian."""
+
+    @property
+    def loss(self) -> Loss:
+        """As a function."""
+        return {Measure.ERROR: error_of, Measure.CLASSES: classes_of, Measure.HESSIAN: hessian_of}[self]
 
 
 class Cost(enum.Enum):
@@ -110,12 +139,15 @@ class MixedSettings:
         Calibration samples that errors are measured on.
     accelerator
         The machine whose cycles count.
+    by
+        What is minimized.
     """
 
     budget: Budget
     bits: tuple[int, ...] = BITS
     images: int = 64
     accelerator: Accelerator = field(default=PRESETS[0])
+    by: Measure = Measure.ERROR
 
     def __post_init__(self) -> None:
         for bits in self.bits:
@@ -131,14 +163,17 @@ class Assigner:
     settings: MixedSettings
     scheme: Scheme
     samples: Samples
+    curvatures: Callable[[Graph], Mapping[str, float]] | None = None
+    """Of the loss, for `Measure.HESSIAN`."""
 
     def __call__(self, graph: Graph, ranges: Ranges) -> Assignment:
         """Measure every tensor at every width, and search."""
         settings = self.settings
-        measured = sensitivities(graph, ranges, self.samples, self.scheme, settings.bits)
-        if settings.budget.cost is not Cost.BANDWIDTH:
-            weights = {weight_item(node.name) for node in graph.nodes}
-            measured = {item: widths for item, widths in measured.items() if item in weights}
+        outputs = settings.budget.cost is Cost.BANDWIDTH
+        measured = sensitivities(graph, ranges, self.samples, self.scheme, settings.bits, outputs=outputs)
+        if settings.by is Measure.HESSIAN:
+            assert self.curvatures is not None
+            measured = with_curvatures(measured, self.curvatures(graph))
         items = self._options(graph, ranges, measured)
         choice = exact(items, settings.budget.allowed(self.uniform(graph, ranges)))
         return Assignment(schemes_of(graph, self.scheme, choice), items, choice, measured)
@@ -154,10 +189,10 @@ class Assigner:
         return sum(options[0].cost for options in self._options(graph, ranges, own).values())
 
     def _options(self, graph: Graph, ranges: Ranges, measured: Measured) -> Items:
-        cost = self.settings.budget.cost
+        cost, loss = self.settings.budget.cost, self.settings.by.loss
         if cost is Cost.CYCLES:
-            return cycle_options(graph, ranges, self.scheme, measured, self.settings.accelerator)
-        return size_options(graph, measured) if cost is Cost.SIZE else bandwidth_options(graph, measured)
+            return cycle_options(graph, ranges, self.scheme, measured, self.settings.accelerator, loss)
+        return (size_options if cost is Cost.SIZE else bandwidth_options)(graph, measured, loss)
 
 
 def mixed_info(assigner: Assigner, made: Quantized) -> MixedInfo:
@@ -173,7 +208,8 @@ def mixed_info(assigner: Assigner, made: Quantized) -> MixedInfo:
         timed = sum(layer.time.cycles for layer in time_network(made.graph, settings.accelerator))
     free = [name for name in assignment.items if name in assignment.measured]
     return MixedInfo(
-        budget=str(settings.budget), unit=settings.budget.cost.unit, allowed=allowed, uniform=uniform, cost=cost,
+        budget=str(settings.budget), by=settings.by.value,
+        unit=settings.budget.cost.unit, allowed=allowed, uniform=uniform, cost=cost,
         loss=significant(loss), greedy_cost=rough_cost, greedy_loss=significant(rough_loss), images=assigner.samples.images,
         items=tuple(_item(name, assignment.items, assignment.choice, assignment.measured[name]) for name in free),
         fixed=sum(option.cost for name, option in assignment.choice.items() if name not in assignment.measured),
@@ -186,8 +222,12 @@ def _item(name: str, items: Items, choice: Choice, measured: Mapping[int, Sensit
         MixedOption(
             bits=option.bits, cost=option.cost, error=significant(measured[option.bits].error),
             sqnr_db=significant(measured[option.bits].sqnr_db) if measured[option.bits].error else None,
-            agree=measured[option.bits].agree,
+            agree=measured[option.bits].agree, hessian=_significant(measured[option.bits].hessian),
         )
         for option in items[name]
     )  # fmt: skip
     return MixedItem(name=name, bits=choice[name].bits, options=options)
+
+
+def _significant(value: float | None) -> float | None:
+    return None if value is None else significant(value)

@@ -75,12 +75,12 @@ class Remedy:
 
 
 def per_channel(evidence: Evidence) -> Remedy | None:
-    """Scales per output channel, where there is one for all."""
-    if evidence.scheme.per_channel:
+    """Scales per output channel, where several share one."""
+    if evidence.scheme.per_channel and evidence.scheme.group == 1:
         return None
     largest = np.sort(np.abs(_channels(evidence.node, evidence.weights)).max(axis=1))
     ratio = float(largest[-1] / max(float(np.median(largest)), 1e-30))
-    gain = _weights_gain(evidence, replace(evidence.scheme, per_channel=True))
+    gain = _weights_gain(evidence, replace(evidence.scheme, per_channel=True, group=1))
     return Remedy(
         gain, f"the widest output channel of the weights reaches {ratio:.3g} times the median one: per-channel scales "
         "(--scheme per-channel)",

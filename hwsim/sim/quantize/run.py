@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -9,31 +10,32 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hwsim.data import Dataset
-from hwsim.graph import Graph, InputScaling, Node, Quantization
+from hwsim.graph import Graph, InputScaling
 from hwsim.load.catalog import LoadedModel
 from hwsim.quant import Mode, Scheme, dequantized
 from hwsim.quant.pipeline import Quantized, Repair, quantize_network
 from hwsim.sim.described_model import model_info
 from hwsim.sim.document import Accuracy, DataInfo, FloatAccuracy, Provenance, QuantizationInfo
 from hwsim.sim.execute import Progress, execute, execute_float, in_order
-from hwsim.sim.feed import Feed
+from hwsim.sim.feed import Feed, spans
 from hwsim.sim.network import Samples, calibration_samples, common_bits
 from hwsim.sim.quantize.analysis import weighted
 from hwsim.sim.quantize.document import (
     SCHEMA_VERSION,
     AnalysisInfo,
-    Integers,
     LayerAnalysis,
-    QuantizedLayer,
     QuantizeDocument,
 )
 from hwsim.sim.quantize.engines import Engine, StaticEngine, engine_of
-from hwsim.sim.quantize.errors import ErrorSums
+from hwsim.sim.quantize.layer_formats import float_layer, quantized_layer
 from hwsim.sim.quantize.layers import analyze_layers
-from hwsim.sim.quantize.mixed import Assigner, MixedSettings, mixed_info
+from hwsim.sim.quantize.mixed import Assigner, Cost, Curvatures, Measure, MixedSettings, mixed_info
 from hwsim.sim.run import Stage, silent
 from hwsim.sim.versions import versions
 from hwsim.spec import require
+
+CURVED_BATCH = 32
+"""Images per batch where a loss is derived twice."""
 
 ENGINE_BATCH = 8
 """Images per batch where every activation of it is kept."""
@@ -53,6 +55,8 @@ class QuantizeSettings:
         How bits are chosen for each layer on its own; None: the scheme's everywhere.
     calibration_images
         Samples that set ranges and that repairs look at.
+    float_layers
+        Names of layers that stay in float32, see `hwsim.quant.float_layers`.
     evaluated
         Samples to measure accuracy on; 0 for none.
     analyzed
@@ -67,6 +71,7 @@ class QuantizeSettings:
     repairs: tuple[Repair, ...] = ()
     mixed: MixedSettings | None = None
     calibration_images: int = 256
+    float_layers: tuple[str, ...] = ()
     evaluated: int = 0
     analyzed: int = 0
     scaling: InputScaling | None = None
@@ -74,6 +79,15 @@ class QuantizeSettings:
 
     def __post_init__(self) -> None:
         require(self.calibration_images >= 1, "calibration_images", "1 or more", self.calibration_images)
+        names = ", ".join(self.float_layers)
+        static = self.scheme.mode is Mode.STATIC
+        require(static or not names, "float layers", "left out with other modes than static", names)
+        require(
+            self.mixed is None or not names,
+            "float layers",
+            "left out with bits by layer, which count all layers",
+            names,
+        )
         require(self.evaluated >= 0, "images", "0 or more", self.evaluated)
         require(self.analyzed >= 0, "analyzed images", "0 or more", self.analyzed)
         require(self.threads in range(1, 257), "threads", "1 to 256", self.threads)
@@ -89,7 +103,7 @@ class QuantizeResult:
 
 def quantize_model(
     model: LoadedModel, dataset: Dataset, settings: QuantizeSettings, *, command: str = "hwsim.sim.quantize.run",
-    stage: Stage = silent,
+    stage: Stage = silent, curvatures: Curvatures | None = None,
 ) -> QuantizeResult:  # fmt: skip
     """Quantize a model.
 
@@ -105,6 +119,8 @@ def quantize_model(
         What to write into the provenance.
     stage
         Progress of long work.
+    curvatures
+        Of a loss, for bits by layer that `Measure.HESSIAN` chooses.
 
     Raises
     ------
@@ -113,12 +129,13 @@ def quantize_model(
     """
     # One thread per BLAS call, as in a run.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _quantize(model, dataset, settings, command, stage)
+        return _quantize(model, dataset, settings, command, stage, curvatures)
 
 
 def _quantize(
-    model: LoadedModel, dataset: Dataset, settings: QuantizeSettings, command: str, stage: Stage
-) -> QuantizeResult:
+    model: LoadedModel, dataset: Dataset, settings: QuantizeSettings, command: str, stage: Stage,
+    curvatures: Curvatures | None,
+) -> QuantizeResult:  # fmt: skip
     given, scheme = model.graph, settings.scheme
     if settings.scaling is not None:
         what = f"data set {dataset.name}: input mean and std"
@@ -131,8 +148,9 @@ def _quantize(
     assigner = None
     if settings.mixed is not None:
         measured = calibration_samples(model, real, dataset, min(settings.mixed.images, samples.images))
-        assigner = Assigner(settings.mixed, scheme, measured)
-    made = quantize_network(real, samples, scheme, settings.repairs, assigner)
+        feed = Feed(real, dataset.calibration_split(), model.graph.input.quantization)
+        assigner = Assigner(settings.mixed, scheme, measured, _bound(curvatures, settings.mixed, feed, measured.images))
+    made = quantize_network(real, samples, scheme, settings.repairs, assigner, settings.float_layers)
     engine = engine_of(made.graph, scheme)
     accuracy = None
     if settings.evaluated:
@@ -155,12 +173,34 @@ def _quantize(
         repairs=tuple(repair.name for repair in settings.repairs),
         mixed=None if assigner is None else mixed_info(assigner, made),
         accuracy=accuracy,
-        layers=tuple(_layer(made, node, analyzed.get(node.name)) for node in weighted(made.real)),
+        layers=tuple(
+            quantized_layer(made, node, scheme, analyzed.get(node.name))
+            for node in weighted(made.real)
+            if node.name not in made.floats
+        ),
+        float_layers=tuple(float_layer(made, node, scheme) for node in weighted(made.real) if node.name in made.floats),
         analysis=analysis,
         notes=_notes(model, settings, samples, dataset, evaluated=bool(count)),
         provenance=Provenance(command=command, seed=0, versions=versions()),
     )  # fmt: skip
     return QuantizeResult(document, made.graph)
+
+
+def _bound(
+    curvatures: Curvatures | None, mixed: MixedSettings, feed: Feed, images: int
+) -> Callable[[Graph], Mapping[str, float]] | None:
+    """Return how curved the loss of the labels is on the samples that sensitivities are measured on."""
+    if mixed.by is not Measure.HESSIAN:
+        return None
+    require(curvatures is not None, "mixed by hessian", "given what derives the loss twice", curvatures)
+
+    def found(graph: Graph) -> Mapping[str, float]:
+        assert curvatures is not None
+        parts = spans(images, CURVED_BATCH)
+        labelled = ((feed.real(*span), feed.labels(graph, *span)) for span in parts)
+        return curvatures(graph, labelled, outputs=mixed.budget.cost is Cost.BANDWIDTH)
+
+    return found
 
 
 def _quantization(made: Quantized, scheme: Scheme, images: int) -> QuantizationInfo:
@@ -211,30 +251,6 @@ def _predictions(engine: Engine, feed: Feed, count: int, threads: int, progress:
     return np.concatenate(parts)
 
 
-def _layer(made: Quantized, node: Node, analysis: LayerAnalysis | None) -> QuantizedLayer:
-    own = next(other for other in made.graph.nodes if other.name == node.name)
-    weights = made.graph.tensors[own.inputs[1]]
-    assert weights.quantization is not None and weights.data is not None
-    error = ErrorSums()
-    error.add(made.real.tensors[node.inputs[1]].real(), weights.real())
-    entry, leaving = (made.graph.tensors[name].quantization for name in (own.inputs[0], own.outputs[0]))
-    return QuantizedLayer(
-        name=node.name, op=node.op.kind, index=made.real.nodes.index(node) + 1,
-        weights=_integers(weights.name, weights.quantization), values=len(np.unique(weights.data)),
-        weight_error=error.figures(), input=None if entry is None else _integers(own.inputs[0], entry),
-        output=None if leaving is None else _integers(own.outputs[0], leaving), analysis=analysis,
-    )  # fmt: skip
-
-
-def _integers(name: str, known: Quantization) -> Integers:
-    scale, zero_point = np.atleast_1d(known.scale), np.atleast_1d(known.zero_point)
-    return Integers(
-        tensor=name, format=str(known.format), axis=known.axis, scale=tuple(scale.tolist()),
-        zero_point=tuple(zero_point.tolist()), lo=float((scale * (known.lo - zero_point)).min()),
-        hi=float((scale * (known.hi - zero_point)).max()),
-    )  # fmt: skip
-
-
 def _data_info(dataset: Dataset, count: int) -> DataInfo:
     return DataInfo(name=dataset.name, split=dataset.split, n=count, sha256=dataset.digest())
 
@@ -263,6 +279,12 @@ def _notes(
         )
     if mode is Mode.STATIC:
         notes.append("Accumulators of 48 bits, which nothing overflows; hwsim run measures narrower ones.")
+    if settings.float_layers:
+        notes.append(
+            "Layers in float32 do not run on an array of integer multipliers, and there are no cycles of them: each reads and "
+            "writes integers, and sums float32 products in ascending k, one rounding for each product and each sum, the bias "
+            "last."
+        )
     if evaluated and dataset.calibration_split().split == dataset.split:
         notes.append(
             f"The ranges come from the first {samples.images} of the samples that were evaluated: the data set has no training "
