@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from hwsim.api.inputs import open_inputs
@@ -17,7 +18,7 @@ from hwsim.sim.network import calibration_samples
 from hwsim.sim.program import Program
 from hwsim.spec import PRESETS, Accelerator
 from hwsim.train.run import TrainResult, train_model
-from hwsim.train.settings import Augmentation, Distillation, Fitting, Saturated, TrainSettings
+from hwsim.train.settings import Augmentation, Distillation, Fitting, Gradients, Saturated, TrainSettings
 
 WIDE = "32:wrap"
 CIFAR_IMAGES = 2000
@@ -73,6 +74,12 @@ def _case(
 
 _AUGMENTED = Augmentation(shift=4, mirror=True)
 
+_LEARNED = {
+    "batch": 128, "augmentation": _AUGMENTED, "learn_steps": True, "distillation": Distillation(0.7, 3.0), "warm_up": 0.25,
+    "gradients": Gradients.BFLOAT16,
+}  # fmt: skip
+"""What CIFAR-10's networks are trained by with learned steps."""
+
 CASES = (
     _case("cnn-4", "digits_cnn", 4, epochs=8, also="8:saturate", repaired=True),
     _case("cnn-3", "digits_cnn", 3, epochs=8, repaired=True),
@@ -92,6 +99,8 @@ CASES = (
     _case("cnn-6-12", "digits_cnn", 6, "12:saturate", epochs=8),
     _case("lenet-4", "cifar_lenet", 4, images=16384, epochs=2, batch=128, augmentation=_AUGMENTED),
     _case("lenet-8-16", "cifar_lenet", 8, "16:saturate", images=16384, epochs=2, batch=128, augmentation=_AUGMENTED),
+    _case("lenet-4-learned", "cifar_lenet", 4, images=30720, epochs=3, **_LEARNED),
+    _case("resnet8-4-edges-learned", "cifar_resnet8", 4, epochs=5, edge_bits=8, **_LEARNED),
     _case("mobilenet-3-distilled", "digits_mobilenet", 3, epochs=12, distillation=Distillation()),
 )  # fmt: skip
 """In the order in which they are measured."""
@@ -102,8 +111,8 @@ def machine(acc: str) -> Accelerator:
     return machine_of(PRESETS[0], acc=acc, bias_at="end", requantize="ort-float32")
 
 
-def measure(case: Case, say: Callable[[str], None]) -> Json:
-    """Train, and return the document with what else the case asks for."""
+def measure(case: Case, say: Callable[[str], None], checkpoints: Path | None = None) -> Json:
+    """Train, or go on from a checkpoint, and return the document with what else the case asks for."""
     loaded, dataset = open_inputs(case.model, None)
     count = min(len(dataset), CIFAR_IMAGES)
     scheme = Scheme(weight_bits=case.bits, activation_bits=case.bits, activation_ranges=MovingAverage())
@@ -113,6 +122,7 @@ def measure(case: Case, say: Callable[[str], None]) -> Json:
     result = train_model(
         loaded, dataset, settings, command=f"reports/training.py --only {case.key}",
         report=lambda epoch: say(f"{case.key}: epoch {epoch.epoch}, loss {epoch.loss:.4f}, right {epoch.top1:.4f}"),
+        checkpoint=None if checkpoints is None else checkpoints / f"{case.key}.pt",
     )  # fmt: skip
     found: Json = {"document": result.document.model_dump(mode="json")}
     if case.also is not None:

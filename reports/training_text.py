@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from training_bits import KEY, bits_section
 from training_measure import CASES, Json
 
-PLAIN = ("cnn-4", "cnn-3", "cnn-2", "mobilenet-4", "mobilenet-3", "mobilenet-3-distilled", "lenet-4", "resnet8-4-edges")
+PLAIN = (
+    "cnn-4", "cnn-3", "cnn-2", "mobilenet-4", "mobilenet-3", "mobilenet-3-distilled", "lenet-4", "lenet-4-learned",
+    "resnet8-4-edges", "resnet8-4-edges-learned",
+)  # fmt: skip
 NARROW = ("cnn-8-14", "cnn-6-12", "cnn-4-8", "cnn-4-8-through", "cnn-4-10-wrap", "lenet-8-16")
 FITTED = ("cnn-4-10-penalty", "cnn-4-10-projection")
 
@@ -19,15 +23,17 @@ kernels of `hwsim run`.
 Made by `python reports/training.py`; the documents behind every row, with curves, hashes and versions, are in
 `reports/training.json`. Machine: edge-16x16 with the accumulator that the row names, biases added behind it, rounding
 `ort-float32`. Weights symmetric per channel, activations affine per tensor, ranges by moving average, {calibration} calibration
-images. `untrained` is the same scheme on the same machine without training. Digits: all {digits} test images,
-{digits_train} for training; one image is 0.28 points. CIFAR-10: the first {cifar} test images (a standard error of 0.7 to 1.1
-points), and few training images, because this was one thread of a busy machine. No epoch is picked by its score: every row is the
-last epoch of one seed.
+images; `learned steps` begin there and are trained (LSQ). `untrained` is the same scheme on the same machine without training.
+Digits: all {digits} test images, {digits_train} for training; one image is 0.28 points. CIFAR-10: the first {cifar} test images
+(a standard error of 0.7 to 1.1 points), and few training images, because this was one thread of a busy machine. No epoch is
+picked by its score: every row is the last epoch of one seed.
 """
 
 
 def page(stored: Json) -> str:
     """Return the page as Markdown."""
+    stored = dict(stored)
+    bits = stored.pop(KEY, None)
     documents = {key: found["document"] for key, found in stored.items()}
     by_set = {document["data"]["name"]: document for document in documents.values()}
     digits, cifar = by_set["digits"], by_set.get("cifar10")
@@ -35,7 +41,9 @@ def page(stored: Json) -> str:
         calibration=digits["quantization"]["calibration_images"], digits=digits["evaluated"]["n"],
         digits_train=digits["data"]["n"], cifar=cifar["evaluated"]["n"] if cifar else "",
     )  # fmt: skip
-    return "\n".join([head, *_plain(stored), *_narrow(stored), *_fitted(stored), *_lessons(stored)]) + "\n"
+    by_layer = () if bits is None else bits_section(bits)
+    parts = (_plain(stored), _narrow(stored), _fitted(stored), by_layer, _lessons(stored))
+    return "\n".join([head, *(line for part in parts for line in part)]) + "\n"
 
 
 def _plain(stored: Json) -> Iterator[str]:
@@ -104,10 +112,12 @@ def _lessons(stored: Json) -> Iterator[str]:
             document = stored[key]["document"]
             below = 100 * (_share(document, "after") - _share(document, "float"))
             gained = 100 * (_share(document, "after") - _share(document, "before"))
-            soft = document["training"]["distillation"] is not None
+            training = document["training"]
+            how = ", learned steps" if training.get("learned_steps") else ""
+            how += ", distilled" if training["distillation"] is not None else ""
             within = "within" if below >= -2 else "not within"
             yield (
-                f"- {document['model']['name']}, {_bits(key)}{', distilled' if soft else ''}: {gained:+.2f} points over no "
+                f"- {document['model']['name']}, {_bits(key)}{how}: {gained:+.2f} points over no "
                 f"training, {below:+.2f} against float: {within} 2 points of it."
             )
     for key in (*NARROW, *FITTED):
@@ -154,6 +164,8 @@ def _recipe(document: Json) -> str:
     parts = [f"{training['epochs']} epochs of {document['data']['n']:,} images"]
     if training["shift_pixels"] or training["mirror"]:
         parts.append("shifted and mirrored")
+    if training.get("learned_steps"):
+        parts.append("learned steps")
     soft = training["distillation"]
     if soft is not None:
         parts.append(f"soft targets {soft['weight']:g} at T = {soft['temperature']:g}")

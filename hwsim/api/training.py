@@ -26,11 +26,13 @@ def train(
     model: Model, data: Data | None = None, *, output: str | Path | None = None, form: Dialect = "onnx-qdq",
     scheme: str | Scheme | None = None, weight_bits: int | None = None, activation_bits: int | None = None,
     edge_bits: int | None = None, epochs: int = 10, learning_rate: float = 1e-3, batch: int = 64,
+    optimizer: Literal["adam", "sgd"] = "adam", warm_up: float = 0.0, weight_decay: float = 0.0,
+    learn_steps: bool = False, gradients: Literal["float32", "bfloat16"] = "float32",
     train_images: int | None = None, freeze: int | None = None, distill: float | None = None, temperature: float = 4.0,
     fit: Literal["penalty", "projection"] | None = None, penalty: float = 1.0,
     saturated: Literal["zero", "through"] = "zero", shift: int = 0, mirror: bool = False, calibration_images: int = 256,
-    evaluated: int | None = None, input_scaling: InputScaling | None = None, seed: int = 0,
-    accelerator: Machine = DEFAULT_MACHINE, **machine: Unpack[MachineOptions],
+    evaluated: int | None = None, input_scaling: InputScaling | None = None, checkpoint: str | Path | None = None,
+    seed: int = 0, accelerator: Machine = DEFAULT_MACHINE, **machine: Unpack[MachineOptions],
 ) -> TrainResult:  # fmt: skip
     """Train the integers of a float network on the machine that will run them; what ``hwsim train`` does.
 
@@ -53,7 +55,17 @@ def train(
     edge_bits
         Bits of the input, of the weights of the first and the last layer, and of the scores; None for those of the others.
     epochs, learning_rate, batch
-        Adam; the rate falls to 0 along a cosine.
+        The rate falls to 0 along a cosine.
+    optimizer
+        SGD has a momentum of 0.9.
+    warm_up
+        Epochs over which the rate rises first.
+    weight_decay
+        Of weights alone.
+    learn_steps
+        Train the step sizes of weights and activations too (LSQ).
+    gradients
+        Operands of their products; values are those of the integers either way.
     train_images
         Training samples in use, the first ones; None for all.
     freeze
@@ -74,6 +86,8 @@ def train(
         Samples to measure accuracy on; None for all.
     input_scaling
         How pixels become real inputs, where the model does not say.
+    checkpoint
+        A file that is kept after every epoch, from which a training that was stopped goes on.
     seed
         Of all chance. The result depends on nothing else.
     accelerator
@@ -112,7 +126,15 @@ def train(
     from hwsim.quant import parse_scheme
     from hwsim.spec import require
     from hwsim.train.run import train_model
-    from hwsim.train.settings import Augmentation, Distillation, Fitting, Saturated, TrainSettings
+    from hwsim.train.settings import (
+        Augmentation,
+        Distillation,
+        Fitting,
+        Gradients,
+        Optimizer,
+        Saturated,
+        TrainSettings,
+    )
 
     command = call_text(train, locals())
     path = None if output is None else Path(output)
@@ -125,7 +147,9 @@ def train(
     chosen = replace(chosen, **{name: bits for name, bits in widths.items() if bits is not None})
     settings = TrainSettings(
         accelerator=rounding_as_file(machine_of(accelerator, **machine), accelerator, machine.get("requantize")),
-        scheme=chosen, edge_bits=edge_bits, epochs=epochs, learning_rate=learning_rate, batch=batch, images=train_images,
+        scheme=chosen, edge_bits=edge_bits, epochs=epochs, learning_rate=learning_rate, batch=batch,
+        optimizer=member(Optimizer, optimizer, "optimizer"), warm_up=warm_up, weight_decay=weight_decay,
+        learn_steps=learn_steps, gradients=member(Gradients, gradients, "gradients"), images=train_images,
         freeze=freeze, distillation=None if distill is None else Distillation(distill, temperature),
         fitting=None if fit is None else member(Fitting, fit, "fit"), penalty=penalty,
         saturated=member(Saturated, saturated, "saturated"), augmentation=Augmentation(shift, mirror),
@@ -133,7 +157,8 @@ def train(
     )  # fmt: skip
     if path is not None:
         check_form(form, settings, "form")
-    result = train_model(*open_inputs(model, data), settings, command=command)
+    kept = None if checkpoint is None else Path(checkpoint)
+    result = train_model(*open_inputs(model, data), settings, command=command, checkpoint=kept)
     if path is not None:
         from hwsim.cosim.files import write_files
 

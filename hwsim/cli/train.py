@@ -44,7 +44,15 @@ from hwsim.report.text import plural
 from hwsim.spec import require
 from hwsim.train.document import Epoch, Reached, TrainDocument
 from hwsim.train.extra import require_torch
-from hwsim.train.settings import Augmentation, Distillation, Fitting, Saturated, TrainSettings
+from hwsim.train.settings import (
+    Augmentation,
+    Distillation,
+    Fitting,
+    Gradients,
+    Optimizer,
+    Saturated,
+    TrainSettings,
+)
 
 TRAINING = "Training"
 
@@ -62,8 +70,23 @@ def train(
     ] = 10,
     learning_rate: Annotated[
         float,
-        typer.Option("--learning-rate", help="Adam's, at the beginning; it falls to 0.", rich_help_panel=TRAINING),
+        typer.Option("--learning-rate", help="The highest; it falls to 0.", rich_help_panel=TRAINING),
     ] = 1e-3,
+    optimizer: Annotated[
+        Optimizer, typer.Option("--optimizer", help="Who takes the steps.", rich_help_panel=TRAINING)
+    ] = Optimizer.ADAM,
+    warm_up: Annotated[
+        float, typer.Option("--warm-up", help="Epochs over which the rate rises first.", rich_help_panel=TRAINING)
+    ] = 0.0,
+    weight_decay: Annotated[
+        float, typer.Option("--weight-decay", help="Of weights alone.", rich_help_panel=TRAINING)
+    ] = 0.0,
+    learn_steps: Annotated[
+        bool, typer.Option("--learn-steps", help="Train step sizes too (LSQ).", rich_help_panel=TRAINING)
+    ] = False,
+    gradients: Annotated[
+        Gradients, typer.Option("--gradients", help="Operands of their products.", rich_help_panel=TRAINING)
+    ] = Gradients.FLOAT32,
     batch: Annotated[int, typer.Option("--batch", help="Samples per step.", rich_help_panel=TRAINING)] = 64,
     train_images: Annotated[
         int | None, typer.Option("--train-images", help="Train on the first N samples only.", rich_help_panel=TRAINING)
@@ -103,6 +126,15 @@ def train(
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Mirror half of the training images.", rich_help_panel=TRAINING)
     ] = False,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint",
+            help="Kept after every epoch; a stopped training goes on.",
+            rich_help_panel=TRAINING,
+            metavar="FILE",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of all chance.", rich_help_panel=TRAINING)] = 0,
     accelerator: AcceleratorOption = DEFAULT_ACCELERATOR,
     acc: AccOption = None,
@@ -138,7 +170,8 @@ def train(
     settings = TrainSettings(
         accelerator=rounding_as_file(machine, accelerator, requantize),
         scheme=_scheme(scheme, ranges, weight_bits, activation_bits), edge_bits=edge_bits, epochs=epochs,
-        learning_rate=learning_rate, batch=batch, images=train_images, freeze=freeze,
+        learning_rate=learning_rate, batch=batch, optimizer=optimizer, warm_up=warm_up, weight_decay=weight_decay,
+        learn_steps=learn_steps, gradients=gradients, images=train_images, freeze=freeze,
         distillation=None if distill is None else Distillation(distill, temperature), fitting=fit, penalty=penalty,
         saturated=saturated, augmentation=Augmentation(shift, mirror), calibration_images=calibration_images,
         evaluated=images, scaling=scaling_of(input_mean, input_std), seed=seed,
@@ -147,6 +180,8 @@ def train(
     document_path = output.with_suffix(".json")
     for path in (output, document_path):
         check_writable(path, "--output")
+    if checkpoint is not None:
+        check_writable(checkpoint, "--checkpoint")
     require_torch()
     # It brings ONNX's library, which is loaded on use.
     from hwsim.train.run import train_model
@@ -154,7 +189,8 @@ def train(
     loaded, dataset = open_inputs(model, data)
     command = shlex.join(["hwsim", *sys.argv[1:]])
     with stages() as stage:
-        result = train_model(loaded, dataset, settings, command=command, stage=stage, report=_print_epoch)
+        result = train_model(loaded, dataset, settings, command=command, stage=stage, report=_print_epoch,
+                             checkpoint=checkpoint)  # fmt: skip
     # Before anything is written: a network that the dialect cannot say leaves one line.
     file = onnx_file(result.graph, form.value)
     write_whole(output, file, "--output")

@@ -22,9 +22,17 @@ class TrainingInfo(Part):
 
     epochs: int
     learning_rate: float
-    """At the first step; it falls to 0 along a cosine."""
-    optimizer: Literal["Adam"]
+    """The highest; it falls to 0 along a cosine."""
+    optimizer: Literal["Adam", "SGD"]
     batch: int
+    warm_up: float = 0.0
+    """Epochs over which the rate rises first."""
+    weight_decay: float = 0.0
+    """Of weights alone."""
+    learned_steps: bool = False
+    """Whether step sizes were trained (LSQ)."""
+    gradients: Literal["float32", "bfloat16"] = "float32"
+    """Operands of their products."""
     frozen_after: int
     """Epochs after which statistics of batch norm and ranges stay."""
     batch_norms: int

@@ -12,12 +12,21 @@ Value = Any
 """A ``torch.Tensor``; PyTorch is not installed everywhere that this is read."""
 
 
-def require_torch() -> None:
-    """Raise `InputError`, which names the extra, where PyTorch is not installed."""
+def require_torch(what: str = "training") -> None:
+    """Raise `InputError`, which names the extra and `what` needs it, where PyTorch is not installed."""
     try:
         import torch  # noqa: F401
     except ImportError:
-        raise InputError("training needs PyTorch: pip install 'hwsim[train]'") from None
+        raise InputError(f"{what} needs PyTorch: pip install 'hwsim[train]'") from None
+
+
+@contextmanager
+def low_precision(wanted: bool) -> Iterator[None]:
+    """Compute products, and later their gradients, of bfloat16 operands in float32 sums."""
+    import torch
+
+    with torch.autocast("cpu", torch.bfloat16, enabled=wanted):
+        yield
 
 
 @contextmanager

@@ -5,14 +5,16 @@ arithmetic and runs it: requantization, wrapping and saturation are those of the
 PyTorch computes every operator on the reals that the integers stand for. An activation then has the value of the integers and the
 gradient of the float operator (Y. Bengio et al., arXiv 1308.3432), through these clamps, outside of which it is 0:
 
-- the range of the activation's integers, and of the weights' where that clips (R. Krishnamoorthi, arXiv 1806.08342, section 3.1);
+- the range of the activation's integers, and of the weights' where that clips (R. Krishnamoorthi, arXiv 1806.08342, section 3.1),
+  whose steps may be learned (`hwsim.train.steps`);
 - a saturating accumulator's ends, unless `Saturated.THROUGH`. What counts is the exact sum; a register on the way that wraps or
   saturates, and an accumulator that wraps, let the gradient through: the derivative of wrapping is 1 wherever it has one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,12 +29,13 @@ from hwsim.quant.accumulator_aware import project
 from hwsim.sim.program import Program
 from hwsim.spec import BiasAt, Overflow, Profile
 from hwsim.train.accumulator import bounds, confine, excess
-from hwsim.train.extra import Value
+from hwsim.train.extra import Value, low_precision
 from hwsim.train.operators import FORWARD, clamp, products
 from hwsim.train.parameters import Layer, Parameters, along
 from hwsim.train.ranges import FollowedRanges, spans_of
 from hwsim.train.reference import FloatReference, tensor_of
-from hwsim.train.settings import Saturated, TrainSettings, layer_schemes
+from hwsim.train.settings import Gradients, Saturated, TrainSettings, layer_schemes
+from hwsim.train.steps import LearnedSteps
 
 
 @dataclass
@@ -63,10 +66,23 @@ class TrainedNetwork:
         self.parameters = Parameters(graph)
         self.reference = FloatReference(graph)
         self._scheme, self._layers = layer_schemes(graph, scheme_for(settings), settings.edge_bits)
+        self.steps: LearnedSteps | None = None
+
+    def learn_steps(self, samples: Iterable[Array]) -> None:
+        """Learn step sizes from now on; they begin with the parameters as they are on real samples."""
+        self.steps = LearnedSteps(self.parameters.real(), self.ranges.current, samples, self._scheme, self._layers)
+
+    def trained(self) -> dict[str, list[Value]]:
+        """Return what an optimizer changes, by kind: weights, other parameters, and learned steps."""
+        steps = [] if self.steps is None else self.steps.trained()
+        return {**self.parameters.trained(), "steps": steps}
 
     def quantized(self) -> Graph:
         """Return the integer network of the parameters, with scales that float32 holds, so that a file has them as they are."""
-        made = quantize(self.parameters.real(), self.ranges.current, self._scheme, self._layers)
+        ranges, weights = self.ranges.current, None
+        if self.steps is not None:
+            ranges, weights = {**ranges, **self.steps.ranges()}, self.steps.quantizations()
+        made = quantize(self.parameters.real(), ranges, self._scheme, self._layers, weights)
         profile = self.settings.accelerator.arithmetic.profile
         return replace(single_scales(made), profile=profile)
 
@@ -101,23 +117,33 @@ class TrainedNetwork:
             if isinstance(node.op, Softmax):
                 break
             name = node.outputs[0]
-            leaving = made.integer.tensors[name].quantization
-            assert leaving is not None
             real, held = self._node(made, (node, own), values, learn=learn)
-            if learn and not node.op.same_scale:
+            if learn and self.steps is None and not node.op.same_scale:
                 made.spans[name] = spans_of(held.detach().numpy())
-            if not node.op.same_scale:
-                low, high = (float(leaving.scale) * (end - int(leaving.zero_point)) for end in (leaving.lo, leaving.hi))
-                real = real.clamp(low, high)
-            # x - x is 0, so the value is that of the integers to the bit.
-            values[name] = _real(leaving, outputs[0]) + (real - real.detach())
+            values[name] = self._rounded(node, made.integer.tensors[name], real, outputs[0])
             for unused in self.graph.last_used(index):
                 values.pop(unused, None)
         return torch.flatten(values[self.reference.scores], 1)
 
+    def _rounded(self, node: Node, tensor: Tensor, real: Value, integers: Array) -> Value:
+        """Return the value of a node's integers with the gradients of what they were rounded from."""
+        # It defines its gradient to PyTorch, which is loaded on use.
+        from hwsim.train.rounded import rounded
+
+        known = _known(tensor)
+        if node.op.same_scale:
+            return rounded(real, _real(known, integers), (-math.inf, math.inf))
+        low, high = (float(known.scale) * (end - int(known.zero_point)) for end in (known.lo, known.hi))
+        op: Any = node.op
+        if op.weighted:
+            low = max(low, op.activation.bounds[0])
+        step = None if self.steps is None else self.steps.activations[tensor.name]
+        learned, factor = (None, 1.0) if step is None else (step.size, step.factor)
+        return rounded(real, _real(known, integers), (low, high), learned, factor)
+
     def learn_ranges(self, made: Made) -> None:
         """Take the last batch into the ranges."""
-        if self.ranges.moving:
+        if self.ranges.moving and self.steps is None:
             self.ranges.follow(made.spans)
 
     def penalty(self, made: Made) -> Value:
@@ -157,30 +183,35 @@ class TrainedNetwork:
         unit, layer = made.program.units[node.name], self.parameters.layers[node.name]
         assert isinstance(unit, ProductsUnit)
         weights, bias = self._constants(made.integer, own, layer)
-        sums = products(node.op, values[node.inputs[0]], weights, bias)
+        with low_precision(self.settings.gradients is Gradients.BFLOAT16):
+            sums = products(node.op, values[node.inputs[0]], weights, bias).float()
         if learn:
             layer.observe(sums if bias is None else sums.detach() - bias.detach())
-        held = self._held(made.integer, own, unit, sums)
         op: Any = node.op
         saturates = self.settings.accelerator.arithmetic.reduction.acc.overflow is Overflow.SATURATE
         through = not saturates or self.settings.saturated is Saturated.THROUGH
-        kept = clamp(op.activation, held)
+        if through and self.steps is not None:
+            # No range follows what the register holds, and what a ReLU cuts off is outside of the integers.
+            found = sums if math.isinf(op.activation.bounds[1]) else clamp(op.activation, sums)
+            return found, found
+        kept = clamp(op.activation, self._held(made.integer, own, unit, sums))
         return (clamp(op.activation, sums) if through else kept), kept
 
-    @staticmethod
-    def _constants(integer: Graph, node: Node, layer: Layer) -> tuple[Value, Value | None]:
+    def _constants(self, integer: Graph, node: Node, layer: Layer) -> tuple[Value, Value | None]:
         """Return weights and bias with the values of the integers and the gradients of the parameters."""
+        from hwsim.train.rounded import rounded
+
         weights, bias = layer.folded()
         stored = integer.tensors[node.inputs[1]]
         known = _known(stored)
-        inside = weights
+        ends: list[Any] = [-math.inf, math.inf]
         if known.limits is not None:
-            low, high = (known.scale * (end - known.zero_point) for end in known.limits)
-            ends = [tensor_of(np.atleast_1d(end)) for end in (low, high)]
-            if known.axis is not None:
-                ends = [along(end, known.axis, weights.ndim) for end in ends]
-            inside = weights.clamp(*ends)
-        used = tensor_of(stored.real()) + (inside - inside.detach())
+            ends = [_spread(known, known.scale * (end - known.zero_point), weights.ndim) for end in known.limits]
+        step, factor = None, 1.0
+        if self.steps is not None:
+            step, factor = self.steps.of_channels(node.name), self.steps.weights[node.name].factor
+            step = step if known.axis is None else along(step, known.axis, weights.ndim)
+        used = rounded(weights, tensor_of(stored.real()), (ends[0], ends[1]), step, factor)
         if bias is None:
             return used, None
         steps = integer.tensors[node.inputs[2]].data
@@ -215,8 +246,15 @@ def _known(tensor: Tensor) -> Quantization:
     return tensor.quantization
 
 
+def _spread(known: Quantization, values: Array, rank: int) -> Value:
+    """Return what goes with the scales of weights as a tensor that fits these."""
+    found = tensor_of(np.atleast_1d(values))
+    return found if known.axis is None else along(found, known.axis, rank)
+
+
 def _real(known: Quantization, integers: Array) -> Value:
     """Return the reals of integers: in float32, exact up to one rounding, because scales here are float32."""
     import torch
 
-    return (torch.from_numpy(integers).float() - float(known.zero_point)) * float(known.scale)
+    real = torch.from_numpy(integers).float()
+    return real.sub_(float(known.zero_point)).mul_(float(known.scale))

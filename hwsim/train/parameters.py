@@ -143,10 +143,27 @@ class Parameters:
             with torch.no_grad():
                 layer.bias += mean
 
-    def trained(self) -> list[Value]:
-        """Return what an optimizer changes."""
+    def trained(self) -> dict[str, list[Value]]:
+        """Return what an optimizer changes: weights, and what else there is."""
+        weights = [value for value in self._values.values() if value.ndim > 1]
+        others = [value for value in self._values.values() if value.ndim <= 1]
         norms = [layer.norm.gamma for layer in self.layers.values() if layer.norm is not None]
-        return [*self._values.values(), *norms]
+        return {"weights": weights, "others": [*others, *norms]}
+
+    def statistics(self) -> dict[str, tuple[Value, Value]]:
+        """Return mean and variance of every batch norm, by node name."""
+        return {
+            name: (layer.norm.mean, layer.norm.variance)
+            for name, layer in self.layers.items()
+            if layer.norm is not None
+        }
+
+    def restore_statistics(self, statistics: Mapping[str, tuple[Value, Value]]) -> None:
+        """Set what `statistics` returned."""
+        for name, (mean, variance) in statistics.items():
+            norm = self.layers[name].norm
+            assert norm is not None
+            norm.mean, norm.variance = mean, variance
 
     def real(self) -> Graph:
         """Return the float network of the parameters as they are, folded."""

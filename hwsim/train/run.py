@@ -6,6 +6,7 @@ import importlib.metadata
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ from hwsim.sim.run import Stage, silent
 from hwsim.sim.time.document import accelerator_info
 from hwsim.sim.versions import versions
 from hwsim.spec import InputError, require
+from hwsim.train.checkpoint import Checkpoint
 from hwsim.train.document import (
     SCHEMA_VERSION,
     DistillationInfo,
@@ -35,12 +37,13 @@ from hwsim.train.document import (
     TrainDocument,
     TrainingInfo,
 )
-from hwsim.train.extra import Value, reproducible, require_torch
+from hwsim.train.extra import Value, low_precision, reproducible, require_torch
 from hwsim.train.network import TrainedNetwork, scheme_for
 from hwsim.train.operators import require_trainable
+from hwsim.train.optimizers import optimizer_of, rates_of
 from hwsim.train.ranges import FollowedRanges
 from hwsim.train.samples import TrainingSet
-from hwsim.train.settings import Distillation, Fitting, TrainSettings
+from hwsim.train.settings import Distillation, Fitting, Gradients, TrainSettings
 
 ReportEpoch = Callable[[Epoch], None]
 """Told every epoch when it is over."""
@@ -60,7 +63,7 @@ def _unheard(_epoch: Epoch) -> None:
 
 def train_model(
     model: LoadedModel, dataset: Dataset, settings: TrainSettings, *, command: str = "hwsim.train.run",
-    stage: Stage = silent, report: ReportEpoch = _unheard,
+    stage: Stage = silent, report: ReportEpoch = _unheard, checkpoint: Path | None = None,
 ) -> TrainResult:  # fmt: skip
     """Train the integers of a float network.
 
@@ -78,6 +81,8 @@ def train_model(
         Progress of long work.
     report
         Told every epoch when it is over.
+    checkpoint
+        A file that is replaced after every epoch; a training that was stopped goes on from it.
 
     Returns
     -------
@@ -92,15 +97,16 @@ def train_model(
     require_torch()
     # One thread per BLAS call, as in a run.
     with threadpool_limits(limits=1, user_api="blas"), reproducible(settings.seed):
-        return _Training(model, dataset, settings, stage, report).run(command)
+        return _Training(model, dataset, settings, stage, report, checkpoint).run(command)
 
 
 class _Training:
     """A training: what it is given, and its steps in order."""
 
     def __init__(
-        self, model: LoadedModel, dataset: Dataset, settings: TrainSettings, stage: Stage, report: ReportEpoch
-    ) -> None:
+        self, model: LoadedModel, dataset: Dataset, settings: TrainSettings, stage: Stage, report: ReportEpoch,
+        checkpoint: Path | None,
+    ) -> None:  # fmt: skip
         given = model.graph
         if settings.scaling is not None:
             what = f"data set {dataset.name}: input mean and std"
@@ -109,6 +115,7 @@ class _Training:
             )
             given = replace(given, scaling=settings.scaling)
         self.model, self.dataset, self.settings, self.stage, self.report = model, dataset, settings, stage, report
+        self.checkpoint = checkpoint
         self.real = dequantized(given)
         require_trainable(self.real)
         source = dataset.calibration_split()
@@ -131,6 +138,8 @@ class _Training:
         )  # fmt: skip
         before = self._reached(self._deployed(), exact, floats, "integers before")
         network.parameters.restore_norms(network.reference.statistics(self.samples))
+        if settings.learn_steps:
+            network.learn_steps(self.samples)
         curve = self._epochs()
         final = self._deployed()
         after = self._reached(final, exact, floats, "integers trained")
@@ -138,23 +147,31 @@ class _Training:
         return TrainResult(document, final)
 
     def _epochs(self) -> list[Epoch]:
-        import torch
-
         settings, network = self.settings, self.network
-        trained = network.parameters.trained()
-        optimizer = torch.optim.Adam(trained, settings.learning_rate)
-        size = min(settings.batch, len(self.set))
-        steps = len(self.set) // size
-        rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs * steps)
-        curve = []
-        for number in range(1, settings.epochs + 1):
+        optimizer = optimizer_of(network.trained(), settings)
+        rates = rates_of(optimizer, settings, len(self.set) // min(settings.batch, len(self.set)))
+        curve: list[Epoch] = []
+        kept = (
+            None
+            if self.checkpoint is None
+            else Checkpoint(self.checkpoint, self._identity(), network, optimizer, rates)
+        )
+        if kept is not None:
+            curve += kept.resume()
+        for number in range(len(curve) + 1, settings.epochs + 1):
             learn = number <= settings.frozen_after
             if learn and number > 1:
                 network.ranges.measure(network.parameters.real())
             epoch = self._epoch(number, optimizer, rates, learn=learn)
             curve.append(epoch)
+            if kept is not None:
+                kept.save(curve)
             self.report(epoch)
         return curve
+
+    def _identity(self) -> str:
+        """Return what decides a training: a checkpoint of another one is not this one's."""
+        return repr((self.settings, self.model.sha256, self.set.dataset.digest()))
 
     def _epoch(self, number: int, optimizer: Any, rates: Any, *, learn: bool) -> Epoch:
         settings, network = self.settings, self.network
@@ -178,6 +195,8 @@ class _Training:
             total.backward()
             optimizer.step()
             rates.step()
+            if network.steps is not None:
+                network.steps.keep_positive()
             if settings.fitting is Fitting.PROJECTION:
                 network.confine(made)
             if learn:
@@ -196,7 +215,8 @@ class _Training:
         soft = self.settings.distillation
         if soft is None:
             return hard
-        teacher = self.network.reference.evaluate(Feed(self.real, batch, self.stored).real(0, len(batch)))
+        with low_precision(self.settings.gradients is Gradients.BFLOAT16):
+            teacher = self.network.reference.evaluate(Feed(self.real, batch, self.stored).real(0, len(batch))).float()
         return (1 - soft.weight) * hard + soft.weight * soft_loss(scores, teacher, soft)
 
     def _deployed(self) -> Graph:
@@ -266,8 +286,9 @@ def _training_info(settings: TrainSettings, network: TrainedNetwork) -> Training
     soft, fitting = settings.distillation, settings.fitting
     kind: Literal["penalty", "projection"] | None = None if fitting is None else fitting.value
     return TrainingInfo(
-        epochs=settings.epochs, learning_rate=settings.learning_rate, optimizer="Adam", batch=settings.batch,
-        frozen_after=settings.frozen_after,
+        epochs=settings.epochs, learning_rate=settings.learning_rate, optimizer=settings.optimizer.title,
+        batch=settings.batch, warm_up=settings.warm_up, weight_decay=settings.weight_decay,
+        learned_steps=settings.learn_steps, gradients=settings.gradients.value, frozen_after=settings.frozen_after,
         batch_norms=sum(layer.norm is not None for layer in network.parameters.layers.values()),
         weight_bits=settings.scheme.weight_bits, activation_bits=settings.scheme.activation_bits,
         edge_bits=settings.edge_bits,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from hwsim.graph import Graph, InputScaling
 from hwsim.quant import Mode, Scheme
@@ -20,6 +21,27 @@ class Saturated(enum.Enum):
     """That of the clamp which the register is: nothing."""
     THROUGH = "through"
     """That of the exact sum."""
+
+
+class Gradients(enum.Enum):
+    """What the operands of gradients' products are; values come from the kernels either way."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    """With sums in float32: about half the time, where the processor has such products."""
+
+
+class Optimizer(enum.Enum):
+    """Who takes the steps of training."""
+
+    ADAM = "adam"
+    SGD = "sgd"
+    """With a momentum of 0.9."""
+
+    @property
+    def title(self) -> Literal["Adam", "SGD"]:
+        """As documents say it."""
+        return "Adam" if self is Optimizer.ADAM else "SGD"
 
 
 class Fitting(enum.Enum):
@@ -87,7 +109,17 @@ class TrainSettings:
         Bits of the network's input, of the weights of its first and its last layer with weights, and of what leaves the last
         one; None: those of `scheme`.
     epochs, learning_rate, batch
-        Adam; the rate falls to 0 along a cosine.
+        The rate falls to 0 along a cosine.
+    optimizer
+        Of all that is trained.
+    warm_up
+        Epochs, or a part of one, over which the rate rises first.
+    weight_decay
+        Of weights: biases, batch norm and steps have none.
+    learn_steps
+        Train the step sizes of weights and activations too (`hwsim.train.steps`); ranges then are where they begin.
+    gradients
+        Precision of their products.
     images
         Training samples in use, the first ones; None for all.
     freeze
@@ -118,6 +150,11 @@ class TrainSettings:
     epochs: int = 10
     learning_rate: float = 1e-3
     batch: int = 64
+    optimizer: Optimizer = Optimizer.ADAM
+    warm_up: float = 0.0
+    weight_decay: float = 0.0
+    learn_steps: bool = False
+    gradients: Gradients = Gradients.FLOAT32
     images: int | None = None
     freeze: int | None = None
     distillation: Distillation | None = None
@@ -139,6 +176,16 @@ class TrainSettings:
         require(within(self.epochs, range(1, 100_001)), "epochs", "an integer from 1 to 100000", self.epochs)
         require(0 < self.learning_rate < 1e3, "learning_rate", "positive and below 1000", self.learning_rate)
         require(within(self.batch, range(1, 65537)), "batch", "an integer from 1 to 65536", self.batch)
+        require(0 <= self.warm_up < self.epochs, "warm_up", "0 or more epochs, and fewer than there are", self.warm_up)
+        require(0 <= self.weight_decay < 1, "weight_decay", "0 or more and below 1", self.weight_decay)
+        free = self.fitting is None or not self.learn_steps
+        require(
+            self.fitting is None or scheme.group == 1,
+            "fit",
+            "left out with groups, whose channels share a step",
+            "given",
+        )
+        require(free, "learn_steps", "left out where weights are fitted to the accumulator, which sets steps", "given")
         require(self.images is None or self.images >= 1, "training images", "1 or more", self.images)
         freeze = "an integer from 0 to the number of epochs"
         require(self.freeze is None or within(self.freeze, range(self.epochs + 1)), "freeze", freeze, self.freeze)

@@ -24,7 +24,7 @@ from hwsim.spec import BiasAt, InputError, Reduction, Register
 from hwsim.train.accumulator import bounds
 from hwsim.train.ranges import FollowedRanges, spans_of
 from hwsim.train.samples import TrainingSet, augmented
-from hwsim.train.settings import Augmentation, Distillation, TrainSettings, layer_schemes
+from hwsim.train.settings import Augmentation, Distillation, Fitting, TrainSettings, layer_schemes
 from quant.float_nets import FloatNet, quantized
 
 __all__ = ["hwsim"]
@@ -40,6 +40,10 @@ __all__ = ["hwsim"]
         ({"edge_bits": 17}, "edge_bits must be"),
         ({"penalty": 0.0}, "penalty must be positive"),
         ({"seed": -1}, "seed must be an integer from 0"),
+        ({"warm_up": 10}, "warm_up must be 0 or more epochs, and fewer than there are, not 10"),
+        ({"weight_decay": -0.1}, "weight_decay must be 0 or more"),
+        ({"learn_steps": True, "fitting": Fitting.PENALTY}, "learn_steps must be left out where weights are fitted"),
+        ({"scheme": Scheme(group=4), "fitting": Fitting.PENALTY}, "fit must be left out with groups"),
         ({"scheme": Scheme(outliers=OutlierRule.parse("1%"))}, "scheme must be static, rounded to nearest"),
     ],
 )
@@ -159,6 +163,9 @@ def test_without_pytorch_one_line_names_what_to_install(hwsim: Command, monkeypa
     monkeypatch.setitem(sys.modules, "torch", None)
     said = hwsim.refused("train", "digits_cnn", "--output", "trained.onnx")
     assert said == "training needs PyTorch: pip install 'hwsim[train]'"
+    by_hessian = ("--mixed", "size:60%", "--mixed-by", "hessian")
+    said = hwsim.refused("quantize", "digits_cnn", *by_hessian)
+    assert said == "the Hessian needs PyTorch: pip install 'hwsim[train]'"
 
 
 @pytest.mark.parametrize(
