@@ -273,24 +273,62 @@ def _beside_a2q(found: Json) -> list[str]:
     data = found["formats"].get("W4A4")
     if data is None:
         return []
-    full, weights = data["widths"]["32"]["repaired"], data["widths"]["32"]["weights"]
+    n, rows, weights = (
+        found["n"],
+        {int(bits): row for bits, row in data["widths"].items()},
+        data["widths"]["32"]["weights"],
+    )
+    # Of each column its top-1 by width, in percent, and that of its float network.
+    columns: dict[str, tuple[dict[int, float], float]] = {
+        "A2Q": ({bits: plain for bits, (plain, _) in A2Q.items()}, A2Q_FLOAT),
+        "A2Q+": ({bits: plus for bits, (_, plus) in A2Q.items()}, A2Q_FLOAT),
+    }
+    for name, field in (("ours, fitted", "repaired"), ("ours, saturating", "saturating")):
+        known = {bits: 100 * rows[bits][field] / n for bits in A2Q if bits in rows and rows[bits][field] is not None}
+        columns[name] = known, 100 * data["float"] / n
     lines = []
-    for bits, (plain, plus) in A2Q.items():
-        row = data["widths"].get(str(bits))
-        ours = "" if row is None or row["repaired"] is None else percent(row["repaired"] / data["float"], 1)
-        relative = "" if row is None or row["repaired"] is None or not full else percent(row["repaired"] / full, 1)
-        loose = "" if row is None else percent(row["saturating"] / data["float"], 1)
-        lines.append(
-            f"| {bits} | {percent(plain / A2Q_FLOAT, 1)} | {percent(plus / A2Q_FLOAT, 1)} | {ours} | {relative} | {loose} |"
-        )
-    return [
-        "### Beside A2Q's published curve",
-        "Top-1 relative to the float network (and, in the fifth column, to our own 32-bit row); ours with corrected biases.\n\n"
-        "| bits | A2Q | A2Q+ | ours, fitted | the same, relative to 32 bits | ours, saturating |\n"
-        "|---|---|---|---|---|---|\n" + "\n".join(lines),
-        f"""What differs: A2Q and A2Q+ *train* ResNet-18 (11 M parameters, float {A2Q_FLOAT} %) with the bound in the loss, and
-their W4A4 network without a bound is near float; {found["title"]} has {si(weights)} weights, is not trained again, and loses
-much of its accuracy to W4A4 itself before any bound. A2Q bounds the L1 norm; here it is the exact condition for the layer's own
-activation range and zero point, per channel, with the step chosen again. Theirs are networks in which overflow cannot happen;
-the last column is one in which it does, in the declared order. So only the shape compares: where each curve begins to fall.""",
-    ]
+    for bits in A2Q:
+        cells = [_relative(*column, bits) for column in columns.values()]
+        lines.append(f"| {bits} | {' | '.join(cells)} |")
+    falls = [f"{name} {_falls(known)}" for name, (known, _) in columns.items()]
+    low, high = wilson(rows[max(rows)]["repaired"], n)
+    header = (
+        "Top-1, then in percent of the float network, then in percent of the same network at 16 bits. Theirs: ResNet-18 on "
+        f"CIFAR-10, W4A4, float {A2Q_FLOAT} % (Xilinx/brevitas, `a2q/README`). Ours: {found['title']}, W4A4, "
+        f"{plural(n, 'image')}, float {percent(data['float'] / n, 1)}, biases corrected."
+    )
+    table = "\n".join([f"| bits | {' | '.join(columns)} |", f"|{'---|' * (len(columns) + 1)}", *lines])
+    reading = (
+        f"Where a column first falls below {100 - LOSS:g} % of its 16 bits: {'; '.join(falls)}. Ours without a bound has a 95 % "
+        f"interval of {percent(low)} to {percent(high)}, so that only large steps of it mean anything."
+    )
+    differs = f"""What differs, and why only the shape compares:
+
+- *Training.* A2Q and A2Q+ train with the bound in the loss; without a bound their W4A4 is near float. Ours is projected after
+  training and never trained again; W4A4 by itself, before any bound, costs it most of what it loses. What training with A2Q+'s
+  projection wins back here is in [training.md](training.md), for smaller networks.
+- *Network.* Theirs has 11 M parameters and sums of up to 4608 products; {found["title"]} has {si(weights)} weights and sums of
+  up to 576. A bound on the sum of magnitudes is tighter, per weight, the longer the sum, and a large network has more to spare.
+- *Edges.* Theirs has 8-bit weights in its first and last layer, 8-bit images, and no bound in the last layer
+  (`last_layer_weight_quant`). Ours has 4 bits in every layer, images too, and the bound in every layer.
+- *Bound.* A2Q bounds the L1 norm for a sign and a width of activations, A2Q+ for zero-centered weights. Here it is the exact
+  condition for the layer's own activations and zero point, per channel, the step chosen again; each network is certified by a
+  separate verifier.
+- *The last column* is not a guarantee: the same integers as without a bound, in a register that saturates in the declared
+  order."""
+    return ["### Beside A2Q's published curve", header, table, reading, differs]
+
+
+def _relative(known: dict[int, float], real: float, bits: int) -> str:
+    """Return an accuracy, and what it is of the float network's and of the widest one's."""
+    if bits not in known:
+        return ""
+    widest = known[max(known)]
+    return f"{known[bits]:.1f} · {100 * known[bits] / real:.1f} · {100 * known[bits] / widest:.1f}"
+
+
+def _falls(known: dict[int, float]) -> str:
+    """Say at which width a column first loses more than a little of what it has at its widest."""
+    widest = known[max(known)]
+    below = [bits for bits in known if known[bits] < (1 - LOSS / 100) * widest]
+    return f"at {max(below)} bits" if below else f"not down to {min(known)} bits"

@@ -1,326 +1,109 @@
 """Write ``reports/bandwidth.md`` again: what quantization saves of the memory's traffic, for real networks and real tensors.
 
-    python reports/bandwidth.py [--images N]
+    python reports/bandwidth.py [--images N] [--networks NAME ...] [--resume] [--only PART ...]
 
-Needs the data pack (HWSIM_DATA) for all but the bundled networks; what is missing is named and left out. A few minutes.
+Needs the data pack (HWSIM_DATA) for all but the digits networks; what is missing is named on the page. Numbers are kept in
+``reports/bandwidth/found.json``, network by network as they come; ``--resume`` measures only networks that are not there, or
+whose file, images or schemes are others, and ``--only text`` writes the page from there. A few minutes, most of them for the
+largest network.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
+import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from bandwidth_figures import (
-    CALIBRATION,
-    CODEBOOKS,
-    FLOAT,
-    MACHINES,
-    SCHEMES,
-    SOURCES,
-    STATIC,
-    Bytes,
-    Found,
-    Scheme,
-    measure,
-)
+from bandwidth_measure import CALIBRATION, SOURCES, Found, Source, is_current, measure
+from bandwidth_text import write_text
+from pydantic import TypeAdapter
 
-from hwsim.sim.time.bandwidth import DENSE, Shared, Sizes
-from hwsim.spec import Accelerator, InputError
-from hwsim.spec.requantization import MULTIPLIER_BITS, SHIFT_BITS
+from hwsim.spec import InputError, require
 
 HERE = Path(__file__).resolve().parent
 
+PARTS = ("measure", "text")
 
-def kilobytes(count: float) -> str:
-    """Return thousands of bytes."""
-    return f"{count / 1000:,.1f}"
-
-
-def times(before: int, after: int) -> str:
-    """Return a reduction."""
-    return f"{before / after:.2f}x"
+FOUND = TypeAdapter(Found)
 
 
-def constants(moved: Bytes) -> int:
-    """Return the bytes beside the weights."""
-    return moved["biases"] + moved["scales"]
+class Store:
+    """What has been measured, and what could not be and why, by network, in a file.
 
+    Parameters
+    ----------
+    path
+        The file; made where it is missing.
+    """
 
-def parameters(moved: Bytes) -> int:
-    """Return the bytes of weights and what comes with them."""
-    return moved["weights"] + constants(moved)
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        self.found: dict[str, Found] = {
+            name: FOUND.validate_python(one) for name, one in known.get("found", {}).items()
+        }
+        self.left_out: dict[str, str] = known.get("left_out", {})
 
-
-def activations(moved: Bytes) -> int:
-    """Return the bytes of activations, both ways."""
-    return moved["activations_in"] + moved["activations_out"]
-
-
-def total(moved: Bytes) -> int:
-    """Return all bytes."""
-    return sum(moved.values())
-
-
-def percent(share: float) -> str:
-    """Return a share."""
-    return f"{100 * share:.1f} %"
-
-
-PARTS = (lambda moved: moved["weights"], parameters, activations, total)
-
-
-def span(pairs: Sequence[tuple[int, int]]) -> str:
-    """Return the least and the largest reduction."""
-    ratios = sorted(before / after for before, after in pairs)
-    least, most = f"{ratios[0]:.2f}", f"{ratios[-1]:.2f}"
-    return f"{least}x" if least == most else f"{least}x to {most}x"
-
-
-def overview(found: Sequence[Found]) -> str:
-    """Return the slides' table beside the networks'."""
-    names = [
-        "scheme",
-        "weights, slides",
-        "weights alone",
-        "with biases and scales",
-        "activations, slides",
-        "activations",
-    ]
-    names += ["all together", *(f"all, on {machine.name}" for machine in MACHINES)]
-    lines = table_head(names)
-    for scheme in SCHEMES:
-        pairs = [(each.once[FLOAT], each.once[scheme]) for each in found]
-        spans = [span([(part(before), part(after)) for before, after in pairs]) for part in PARTS]
-        machines = [
-            span([(total(each.moved[machine.name][FLOAT]), total(each.moved[machine.name][scheme])) for each in found])
-            for machine in MACHINES
-        ]
-        said = scheme.slides or ("", "")
-        lines.append(" | ".join(["| " + scheme.name, said[0], *spans[:2], said[1], *spans[2:], *machines]) + " |")
-    return "\n".join(lines)
-
-
-def once_table(found: Sequence[Found]) -> str:
-    """Return every network's bytes where each tensor of a layer crosses once."""
-    names = ["network", "scheme", "weights", "biases, scales", "activations in", "out", "all"]
-    lines = table_head([*names, "weights' reduction", "with biases, scales", "activations'", "all"])
-    for each in found:
-        for scheme, moved in each.once.items():
-            sizes = [
-                moved["weights"],
-                constants(moved),
-                moved["activations_in"],
-                moved["activations_out"],
-                total(moved),
-            ]
-            lines.append(row(each.name, scheme, sizes, [(part(each.once[FLOAT]), part(moved)) for part in PARTS]))
-    return "\n".join(lines)
-
-
-def machine_table(found: Sequence[Found], machine: Accelerator) -> str:
-    """Return every network's bytes as a machine moves them."""
-    names = ["network", "scheme", "weights, biases, scales", "activations in", "out", "all"]
-    lines = table_head([*names, "weights' reduction", "activations'", "all"])
-    for each in found:
-        rows = each.moved[machine.name]
-        for scheme, moved in rows.items():
-            sizes = [parameters(moved), moved["activations_in"], moved["activations_out"], total(moved)]
-            lines.append(row(each.name, scheme, sizes, [(part(rows[FLOAT]), part(moved)) for part in PARTS[1:]]))
-    return "\n".join(lines)
-
-
-def row(network: str, scheme: Scheme, sizes: Sequence[int], pairs: Sequence[tuple[int, int]]) -> str:
-    """Return a line of bytes and reductions; the first of a network has its name, and nothing to be compared with."""
-    first = scheme is FLOAT
-    gains = ["" if first else times(*pair) for pair in pairs]
-    return " | ".join(["| " + network * first, scheme.name, *map(kilobytes, sizes), *gains]) + " |"
-
-
-def table_head(names: Sequence[str]) -> list[str]:
-    """Return the first two lines of a table."""
-    return [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-
-
-def formats_table(found: Sequence[Found], which: Literal["weights", "activations"], images: int = 1) -> str:
-    """Return the sizes of real tensors in every format, in parts of the plain one, which is stated per image."""
-    names = [name for name in found[0].compressed[8].weights.bits if name != DENSE]
-    books = which == "weights"
-    lines = table_head(
-        ["network", "bits", "plain kB", "zeros", *names, *["codebook", "with Huffman", "its SNR"] * books]
-    )
-    for each in found:
-        for number, (bits, parts) in enumerate(each.compressed.items()):
-            sizes = parts.weights if books else parts.activations
-            plain, shared = sizes.bits[DENSE], parts.shared
-            cells = [
-                str(bits),
-                kilobytes(plain / 8 / images),
-                zeros(sizes),
-                *(f"{sizes.bits[name] / plain:.3f}" for name in names),
-            ]
-            if books:
-                cells += [f"{CODEBOOKS[bits]}: {shared.index_bits / plain:.3f}", f"{shared.huffman_bits / plain:.3f}"]
-                cells.append(noise(shared))
-            lines.append(" | ".join(["| " + each.name * (number == 0), *cells]) + " |")
-    return "\n".join(lines)
-
-
-def zeros(sizes: Sizes) -> str:
-    """Return the share of zeros."""
-    return percent(sizes.zeros / sizes.elements)
-
-
-def noise(shared: Shared) -> str:
-    """Return how far shared values are from the weights."""
-    return f"{10 * math.log10(shared.signal / shared.noise):.1f} dB" if shared.noise else "exact"
-
-
-def why_not_four(found: Sequence[Found]) -> str:
-    """Return what does not shrink, the share of the activations, and what 16-bit accumulators would meet, as a table."""
-    names = ["network", "biases and scales, static int8", "per byte of weights", "activations in float32's traffic"]
-    lines = table_head([*names, "layers that may overflow 16 bits", "layers with a bias beyond 16 bits"])
-    for each in found:
-        static, real = each.once[STATIC], each.once[FLOAT]
-        lines.append(
-            f"| {each.name} | {kilobytes(constants(static))} kB | {constants(static) / static['weights']:.3f} "
-            f"| {percent(activations(real) / total(real))} | {each.narrow.may_overflow} of {each.narrow.layers} "
-            f"| {each.narrow.large_biases} |"
+    def put(self, name: str, found: Found | str) -> None:
+        """Keep what was found, or why nothing was: numbers of before stay."""
+        if isinstance(found, Found):
+            self.found[name] = found
+            self.left_out.pop(name, None)
+        elif name not in self.found:
+            self.left_out[name] = found
+        order = [source.name for source in SOURCES]
+        self.found, self.left_out = (
+            {name: part[name] for name in order if name in part} for part in (self.found, self.left_out)
         )
-    return "\n".join(lines)
+        said = {"found": {name: FOUND.dump_python(one, mode="json") for name, one in self.found.items()},
+                "left_out": self.left_out}  # fmt: skip
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
 
 
-def page(found: Sequence[Found], skipped: Sequence[str], images: int) -> str:
-    """Return the report."""
-    stated = "\n".join(
-        f"- {each.name}: {each.rows} x {each.cols}, {each.dataflow.value}, {each.memory}, "
-        f"{each.dram_bytes_per_cycle:g} B of DRAM per cycle"
-        for each in MACHINES
-    )
-    left_out = "".join(f" Left out: {line}." for line in skipped)
-    constant_bits = MULTIPLIER_BITS + SHIFT_BITS
-    sparse = max(found, key=lambda each: each.compressed[8].weights.zeros / each.compressed[8].weights.elements)
-    return f"""# What quantization saves of the memory's traffic
-
-R. Krishnamoorthi's slides, "Quantizing Deep Convolutional Networks for Efficient Inference", have a table under "What to
-quantize?": for four schemes, by how much the memory bandwidth of weights and that of activations fall against float32. Here it
-is beside networks. Every number below is of real networks' shapes, and where tensors are compressed, of their real values; the
-slides' own are marked as theirs. All for one image; kB = 1000 bytes; a reduction is float32's bytes over the scheme's.
-
-Made by `python reports/bandwidth.py --images {images}`.{left_out}
-
-## The slides' table, and {len(found)} networks
-
-From the least to the largest of the networks. Every layer reads each operand once and writes its results once; the last columns
-are what `hwsim time` moves over the DRAM of two machines. Networks are quantized by one rule: a scale per channel of weights.
-
-{overview(found)}
-
-**Weights: the slides' 4x is that of the weights alone.** With each channel come a bias as wide as the accumulator that it
-enters, and a multiplier with its shift, {constant_bits} bits, which float32 does not have. Neither shrinks with the weights,
-and they weigh most where a channel has few weights: depthwise layers have nine. Zero points are one per tensor, in the layer's
-configuration. Elements are packed without gaps at any width, so that no more than the last byte of a tensor is lost. At 4 bits
-the constants are as large as at 8, so the weights' 8x is missed by more than their 4x.
-
-**Activations: 4x, to the byte.** A tensor has one scale and one zero point, and neither is in the memory. float32's image is
-counted at 32 bits, though a camera gives a byte.
-
-**16-bit accumulators** save two bytes of each bias, and nothing else of this traffic: hwsim's arrays keep their partial sums.
-A saturating one cannot start at a bias beyond 16 bits, which is then added behind it, at 32 bits, and saves nothing; a wrapping
-one starts at its low bits. Below: in how many layers of the 8-bit network some input can overflow 16 bits, and in how many the
-bias alone does.
-[resnet8_accumulators.md](resnet8_accumulators.md) shows what that does to results.
-
-{why_not_four(found)}
-
-## What the slides' table leaves out
-
-- **Which of the two matters.** 4x and 1x together are anything between, by the share of the activations above. Weight-only and
-  dynamic quantization save little of a convolutional network's traffic, as long as activations cross the DRAM.
-- **The buffers.** A tensor of a quarter of the size stays on chip where the float one does not, and layers have fewer tiles and
-  read less again: on a machine the reduction can be far more than 4x. Where float32's activations are on chip already, it is
-  that of the weights. No single number holds for a network without its machine.
-- **Dynamic ranges.** A dynamic tensor's scale is known once its last element is. Dynamic quantization moves what weight-only
-  does where the layer before finds the range on its way, and it is counted so here; else such a tensor is read once more.
-- **Bursts, halos and tiles.** Machines move whole bursts of neighbouring bytes; of short runs more is unused at fewer bits.
-- **Values.** Zeros and frequent values can take fewer bits than the format has (last two tables).
-- **Accuracy**, above all at 4 bits: `hwsim run MODEL --weight-bits 4 --activation-bits 4` says what is left of it.
-- **Batches.** Weights that are read once for several images cost less of each, and activations are a larger share.
-
-The slides' column of compute speedups is left out here: it is not about memory.
-
-## Every tensor across the DRAM once
-
-In kB. Element-wise layers and pooling read and write too; a reshape moves nothing; a tensor with two readers is read twice.
-
-{once_table(found)}
-
-## On a machine
-
-What `hwsim time` moves for the same formats, with tiles and the tensors on chip searched anew for each
-([time.md](../docs/time.md)); for float32 on the same buffers and an array of the same size:
-
-{stated}
-
-On {MACHINES[0].name}, in kB:
-
-{machine_table(found, MACHINES[0])}
-
-On {MACHINES[1].name}, in kB:
-
-{machine_table(found, MACHINES[1])}
-
-## Weights, compressed
-
-Sizes of each layer's real weights in the formats of `hwsim.memory.compression`, in parts of the plain size; a layer that does
-not shrink stays plain. At 8 bits these are the makers' integers where the model has them; else, and at 4 bits, hwsim's (a scale
-per channel). A codebook has the given number of shared values per layer, the best there are by squared error; it is the only
-format here that changes weights, by the noise beside it, against the integers. `hwsim time --compress` times a network with
-such weights.
-
-{formats_table(found, "weights")}
-
-Trained weights have few zeros at 8 bits, so formats that leave out zeros gain nothing without pruning; Huffman codes gain from
-the bell shape of the values, less in small layers, which pay for a table each. Zeros are more at 4 bits, but an index takes as
-many bits as a value. The network with most zeros is {sparse.name}: {zeros(sparse.compressed[8].weights)}. Look at a model's own
-values before counting on either: that one share decides the table's order.
-
-## Activations, compressed
-
-Zero-value compression of the tensors that {images} real images make in the integer network, each tensor by itself, counted each
-time it crosses; `bitmask` has a bit per element. Zero is the tensor's zero point. VWW and the MobileNets see photographs of
-ImageNet, DS-CNN spoken words, ResNet-8 CIFAR-10. The makers' integer networks may have a pass at their input that changes its
-format, which is counted. At 4 bits ranges are those of {CALIBRATION} images, and part of the zeros is what coarse steps make.
-
-{formats_table(found, "activations", images)}
-
-ReLU makes the zeros; images, linear bottlenecks and sums of residuals before their ReLU have few. Such sizes vary with the
-image, and a memory needs room and time for the worst of them: `hwsim time` does not count on them.
-"""
+def look(source: Source, images: int, store: Store, resume: bool) -> None:
+    """Measure a network, unless it is known."""
+    reason = source.missing()
+    if reason:
+        print(f"left out {source.name}: {reason}", flush=True)
+        store.put(source.name, reason)
+        return
+    model = source.load()
+    known = store.found.get(source.name)
+    if resume and known is not None and is_current(known, model, images):
+        print(f"{source.name}: known", flush=True)
+        return
+    store.put(source.name, measure(source, model, images))
+    print(f"{source.name}: measured", flush=True)
 
 
 def main() -> None:
-    """Measure all networks and write the report."""
-    parser = argparse.ArgumentParser(description="Write reports/bandwidth.md.")
-    parser.add_argument("--images", type=int, default=4, help="real images for the activations, at most 16")
-    images = min(max(parser.parse_args().images, 1), CALIBRATION)
-    found, skipped = [], []
-    for source in SOURCES:
-        lacking = source.missing()
-        if lacking:
-            skipped.append(f"{source.name}: {lacking}")
-            print(f"skipped {skipped[-1]}", flush=True)
-            continue
-        found.append(measure(source, images))
-        print(f"{source.name}: {kilobytes(total(found[-1].once[FLOAT]))} kB in float32", flush=True)
-    (HERE / "bandwidth.md").write_text(page(found, skipped, images), "utf-8")
+    """Measure what is asked for, keep it, and write."""
+    names = [source.name for source in SOURCES]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=int, default=4, help=f"real inputs of each network, at most {CALIBRATION}")
+    parser.add_argument("--networks", nargs="+", default=names, metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("--resume", action="store_true", help="keep what has been measured of the same file and images")
+    parser.add_argument("--only", nargs="+", default=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder of bandwidth.md and bandwidth/")
+    given = parser.parse_args()
+    require(given.images in range(1, CALIBRATION + 1), "--images", f"from 1 to {CALIBRATION}", given.images)
+    for option, words, allowed in (("--networks", given.networks, names), ("--only", given.only, PARTS)):
+        for word in words:
+            require(word in allowed, option, f"one of {', '.join(allowed)}", repr(word))
+    store = Store(given.output / "bandwidth" / "found.json")
+    if "measure" in given.only:
+        for source in SOURCES:
+            if source.name in given.networks:
+                look(source, given.images, store, given.resume)
+    if "text" in given.only:
+        require(bool(store.found), "--only", "measure as long as nothing is measured", "text")
+        write_text(list(store.found.values()), store.left_out, given.output)
 
 
 if __name__ == "__main__":
     try:
         main()
     except InputError as problem:
-        sys.exit(f"reports: {problem}")
+        sys.exit(f"bandwidth: {problem}")

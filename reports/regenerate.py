@@ -208,6 +208,7 @@ SCRIPTS = {
     "kernel_speed": "kernel_speed.py",
     "outliers": "outliers.py",
     "quantization": "quantization.py",
+    "rtl_memory": "rtl_memory.py",
     "rtl_resnet8": "rtl_resnet8.py",
     "rtl_synthesis": "rtl_synthesis.py",
     "sources": "sources/make.py",

@@ -70,6 +70,7 @@ def test_a_page_names_the_command_that_makes_it(page: Path, parts: dict[str, Any
 
 @pytest.mark.parametrize(("script", "stored"), [
     ("quantization.py", "quantization.json"), ("accumulators.py", "accumulators/counts.json"),
+    ("bandwidth.py", "bandwidth/found.json"), ("rtl_memory.py", "rtl_memory.json"),
 ])  # fmt: skip
 def test_text_follows_from_what_is_stored(tmp_path: Path, run: Run, script: str, stored: str) -> None:
     """The pages in the repository are those of the numbers beside them, whatever this machine has measured or not."""
@@ -84,6 +85,8 @@ def test_text_follows_from_what_is_stored(tmp_path: Path, run: Run, script: str,
     (("regenerate.py", "nothing"), "reports: part must be one of digits, "),
     (("quantization.py", "--only", "nothing"), "quantization: --only must be one of targets, "),
     (("quantization.py", "--images", "0"), "quantization: --images must be 1 or more, not 0"),
+    (("bandwidth.py", "--networks", "nothing"), "bandwidth: --networks must be one of digits_cnn, "),
+    (("bandwidth.py", "--images", "0"), "bandwidth: --images must be from 1 to 16, not 0"),
     (("accumulators.py", "--only", "curves:nothing"), "accumulators: part must be one of curves:"),
 ])  # fmt: skip
 def test_wrong_words_are_one_line(run: Run, words: tuple[str, ...], line: str) -> None:

@@ -12,6 +12,7 @@ from hwsim.data import Dataset, open_dataset
 from hwsim.data.dataset import ArrayDataset
 from hwsim.graph import Array, Graph
 from hwsim.load import LoadedModel, load_model
+from hwsim.models.catalog import BUNDLED
 from hwsim.ops.products import ProductsUnit
 from hwsim.sim.feed import Feed
 from hwsim.sim.network import prepare_network
@@ -39,12 +40,11 @@ MACHINES = PRESETS[:2]
 
 @dataclass(frozen=True)
 class Scheme:
-    """A row: widths on the way through the memory (None: float32), accumulators, and what the slides say (None: nothing)."""
+    """A row: widths on the way through the memory (None: float32), and accumulators."""
 
     name: str
     weight_bits: int | None
     activation_bits: int | None
-    slides: tuple[str, str] | None
     acc: str = "32:wrap"
 
     @property
@@ -53,17 +53,19 @@ class Scheme:
         return Arithmetic(Reduction(Register.parse(self.acc)))
 
 
-FLOAT = Scheme("float32", None, None, None)
-STATIC = Scheme("static int8, 32-bit accumulators", 8, 8, ("4x", "4x"))
-SCHEMES = (
-    Scheme("weight-only int8", 8, None, ("4x", "1x")),
-    Scheme("dynamic int8", 8, None, ("4x", "1x")),
-    STATIC,
-    Scheme("static int8, 16-bit accumulators", 8, 8, ("4x", "4x"), "16:wrap"),
-    Scheme("static, int4 weights, int8 activations", 4, 8, None),
-    Scheme("static int4", 4, 4, None),
-)
-"""The four of the slides, in their order, and two of 4 bits."""
+FLOAT = Scheme("float32", None, None)
+WEIGHTS = Scheme("weights int8 (weight-only, dynamic)", 8, None)
+STATIC = Scheme("static int8, 32-bit accumulators", 8, 8)
+STATIC_16 = Scheme("static int8, 16-bit accumulators", 8, 8, "16:wrap")
+WEIGHTS_4 = Scheme("weights int4 (weight-only, dynamic)", 4, None)
+MIXED = Scheme("static, int4 weights, int8 activations", 4, 8)
+STATIC_4 = Scheme("static int4", 4, 4)
+SCHEMES = (WEIGHTS, STATIC, STATIC_16, WEIGHTS_4, MIXED, STATIC_4)
+"""Weight-only and dynamic quantization move the same: the second makes integers of the activations behind the memory."""
+
+
+def _in_pack(name: str) -> Path:
+    return Path(os.environ.get("HWSIM_DATA", ""), name)
 
 
 @dataclass(frozen=True)
@@ -76,38 +78,47 @@ class Source:
 
     def missing(self) -> str:
         """Say what is not there."""
+        files = [self.model] if self.model.endswith(".tflite") else []
+        if self.data != BUNDLED_DATA:
+            files.append(FOLDERS.get(self.data, self.data))
         root = os.environ.get("HWSIM_DATA")
-        if not self.model.endswith(".tflite"):
-            return ""
-        if root is None:
+        if files and root is None:
             return "HWSIM_DATA is not set"
-        data = {"photographs": "imagenet_sample", "cifar10": "cifar-10-batches-bin"}.get(self.data, self.data)
-        files = (self.model, data)
-        lacking = [name for name in files if not Path(root, name).exists()]
+        lacking = [name for name in files if not Path(root or "", name).exists()]
         return f"HWSIM_DATA has no {', '.join(lacking)}" if lacking else ""
 
-    def load(self) -> tuple[LoadedModel, Dataset]:
-        """Return the network and its samples."""
-        root = Path(os.environ.get("HWSIM_DATA", ""))
-        model = load_model(root / self.model if self.model.endswith(".tflite") else self.model)
+    def load(self) -> LoadedModel:
+        """Return the network."""
+        return load_model(_in_pack(self.model) if self.model.endswith(".tflite") else self.model)
+
+    def inputs(self, model: LoadedModel) -> Dataset:
+        """Return samples for the network."""
         if self.data != "photographs":
-            return model, open_dataset(str(root / self.data) if self.data.endswith(".npz") else self.data)
+            return open_dataset(str(_in_pack(self.data)) if self.data.endswith(".npz") else self.data)
         height, width = model.graph.input.shape[1:3]
         pictures = open_dataset("imagenet_sample", image_size=(height, width)).batch(0, CALIBRATION)
         # Nobody asks for the class.
         labels = np.zeros(len(pictures), np.int64)
-        return model, ArrayDataset(pictures, labels, name=self.data, split="test", kind="pixels", digest="")
+        return ArrayDataset(pictures, labels, name=self.data, split="test", kind="pixels", digest="")
 
 
-SOURCES = (
-    Source("digits_cnn", "digits_cnn", "digits"),
-    Source("digits_mobilenet", "digits_mobilenet", "digits"),
+PACK = (
     Source("ResNet-8", "mlperf_tiny/resnet8_int8.tflite", "cifar10"),
     Source("DS-CNN", "mlperf_tiny/kws_dscnn_int8.tflite", "mlperf_tiny/kws01.npz"),
     Source("VWW (MobileNetV1 0.25, 96)", "mlperf_tiny/vww_mobilenet_v1_0.25_int8.tflite", "photographs"),
     Source("MobileNetV1 0.25, 128", "tflite_imagenet/mobilenet_v1_0.25_128_quant.tflite", "photographs"),
     Source("MobileNetV2 1.0, 224", "tflite_imagenet/tf2_mobilenet_v2_1.0_224_ptq.tflite", "photographs"),
 )
+"""Networks of the data pack."""
+
+SOURCES = (*(Source(bundled.name, bundled.name, bundled.dataset) for bundled in BUNDLED), *PACK)
+"""All bundled networks, in their order, and those of the pack: another bundled one needs no change here."""
+
+FOLDERS = {"photographs": "imagenet_sample", "cifar10": "cifar-10-batches-bin"}
+"""Data sets by their folders in the pack."""
+
+BUNDLED_DATA = "digits"
+"""Needs no pack."""
 
 Bytes = dict[Role, int]
 
@@ -132,25 +143,41 @@ class Narrow:
 
 @dataclass(frozen=True)
 class Found:
-    """What one network gives: bytes of an image by scheme, once through the memory and on machines; tensors compressed."""
+    """What one network gives: bytes of an image by scheme, once through the memory and on machines; tensors compressed.
+
+    `model` is the digest of its file, `images` the number of real inputs.
+    """
 
     name: str
-    once: dict[Scheme, Bytes]
-    moved: dict[str, dict[Scheme, Bytes]]
+    model: str
+    images: int
+    once: dict[str, Bytes]
+    moved: dict[str, dict[str, Bytes]]
     compressed: dict[int, Compressed]
     narrow: Narrow
 
 
-def measure(source: Source, images: int) -> Found:
+def is_current(found: Found, model: LoadedModel, images: int) -> bool:
+    """Whether a network's numbers are of this file and so many images, and of all schemes and machines."""
+    names = [scheme.name for scheme in (FLOAT, *SCHEMES)]
+    tables = [found.once, *found.moved.values()]
+    return (
+        (found.model, found.images) == (model.sha256, images)
+        and list(found.moved) == [machine.name for machine in MACHINES]
+        and all(list(table) == names for table in tables)
+    )
+
+
+def measure(source: Source, model: LoadedModel, images: int) -> Found:
     """Work out everything for a network."""
-    model, data = source.load()
-    once: dict[Scheme, Bytes] = {}
-    moved: dict[str, dict[Scheme, Bytes]] = {machine.name: {} for machine in MACHINES}
+    data = source.inputs(model)
+    once: dict[str, Bytes] = {}
+    moved: dict[str, dict[str, Bytes]] = {machine.name: {} for machine in MACHINES}
     for scheme in (FLOAT, *SCHEMES):
         graph = stored_as(model.graph, scheme.weight_bits, scheme.activation_bits)
-        once[scheme] = crossing_bytes(graph, scheme.arithmetic)
+        once[scheme.name] = crossing_bytes(graph, scheme.arithmetic)
         for machine in MACHINES:
-            moved[machine.name][scheme] = on_machine(graph, replace(machine, arithmetic=scheme.arithmetic))
+            moved[machine.name][scheme.name] = on_machine(graph, replace(machine, arithmetic=scheme.arithmetic))
     programs = {bits: integers(model, data, bits, images) for bits in CODEBOOKS}
     compressed = {
         bits: Compressed(
@@ -160,7 +187,7 @@ def measure(source: Source, images: int) -> Found:
         )
         for bits, (program, batch) in programs.items()
     }
-    return Found(source.name, once, moved, compressed, narrow(programs[8][0]))
+    return Found(source.name, model.sha256, images, once, moved, compressed, narrow(programs[8][0]))
 
 
 def on_machine(graph: Graph, machine: Accelerator) -> Bytes:
