@@ -54,7 +54,16 @@ ARROWS: dict[str, set[str]] = {
     },
     "cosim": {"spec", "kernels", "dataflow"},  # also runs inside a simulator, beside a user's own hardware
     # Its words, and how outliers are encoded.
-    "export": {"spec", "graph", "ops", "quant", "load", "hwsim.cosim.packing", "hwsim.cosim.vectors", "hwsim.memory.sparse"},
+    "export": {
+        "spec",
+        "graph",
+        "ops",
+        "quant",
+        "load",
+        "hwsim.cosim.packing",
+        "hwsim.cosim.vectors",
+        "hwsim.memory.sparse",
+    },
     "hardware": {"spec", "kernels", "dataflow", "graph", "ops", "sim", "rtl", "cosim"},
     "api": _JOINED
     | {

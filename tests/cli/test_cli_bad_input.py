@@ -300,6 +300,9 @@ def test_report_of_another_version_and_into_a_foreign_folder(hwsim: Command) -> 
 def test_bench_needs_an_integer_tflite_model(hwsim: Command) -> None:
     assert hwsim.refused("bench", "digits_cnn").startswith("model must be an integer .tflite file")
     assert hwsim.refused("bench", "digits_cnn", "--rounds", "0").startswith("--rounds must be 1 to 100, not 0")
+    assert hwsim.refused("bench", "--shapes", "lenet").startswith("--shapes must be resnet18 or resnet50, not 'lenet'")
+    for both in ((), ("digits_cnn", "--shapes", "resnet18")):
+        assert hwsim.refused("bench", *both).startswith("MODEL must be given, or --shapes in its place, not ")
 
 
 def test_a_failure_while_writing_leaves_the_old_json(hwsim: Command, monkeypatch: pytest.MonkeyPatch) -> None:
