@@ -81,6 +81,12 @@ BUNDLED = (
         "ResNet-20 of He et al. with 1x1 shortcuts: nine residual blocks; float32",
     ),
     BundledModel(
+        "cifar_mobilenet_v2_050",
+        FOLDER / "cifar_mobilenet_v2_050" / "model.onnx",
+        "cifar10",
+        "MobileNetV2 of width 0.5 for 32x32: 17 inverted residual blocks; float32",
+    ),
+    BundledModel(
         "cifar_mobilenet_v1_050",
         FOLDER / "cifar_mobilenet_v1_050" / "model.onnx",
         "cifar10",
