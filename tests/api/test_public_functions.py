@@ -202,7 +202,7 @@ def test_wrong_arguments_are_one_line(tmp_path: Path) -> None:
 
 def test_calls_in_documents_name_what_was_given() -> None:
     values = {
-        "model": hwsim.load("digits_cnn"), "accelerator": PRESETS[2], "weight_bits": None, "activation_bits": 4,
+        "model": hwsim.load("digits_cnn"), "accelerator": PRESETS[2], "weight_bits": None, "activation_bits": 4, "outliers": None,
         "compression": None, "tiles": None, "frames_per_second": 30.0, "machine": {"dataflow": BUILT_DATAFLOWS[1]},
     }  # fmt: skip
     assert call_text(api.time, values | {"unrelated": 1}) == (
