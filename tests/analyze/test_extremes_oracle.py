@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,8 @@ def tiny(draw: Any) -> tuple[list[int], int, tuple[int, int], Reduction]:
     return weights, draw(st.integers(-30, 30)), draw(st.sampled_from(SMALL_RANGES)), draw(reductions())
 
 
-def written(weights: list[int], bias: int, activations: tuple[int, ...], reduction: Reduction) -> list[tuple[str, int]]:
-    """Return what the oracle writes to each register."""
+def recorded(bias: int, reduction: Reduction, run: Callable[[], object]) -> list[tuple[str, int]]:
+    """Return what a run of the oracle writes to each register that the reduction has, the start of its accumulator first."""
     seen = [("acc", bias if reduction.bias_at is BiasAt.START else 0)]
 
     class Recorder(oracle.Registers):
@@ -55,8 +56,13 @@ def written(weights: list[int], bias: int, activations: tuple[int, ...], reducti
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(oracle, "Registers", Recorder)
-        oracle.reduce(list(activations), weights, bias, exact(reduction))
+        run()
     return seen
+
+
+def written(weights: list[int], bias: int, activations: tuple[int, ...], reduction: Reduction) -> list[tuple[str, int]]:
+    """Return what the oracle writes to each register."""
+    return recorded(bias, reduction, lambda: oracle.reduce(list(activations), weights, bias, exact(reduction)))
 
 
 @settings(max_examples=120, deadline=None, derandomize=True)

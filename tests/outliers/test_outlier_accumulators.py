@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import oracle
 from analyze.test_certificates import DIGEST, changed, graph_of, numbers
-from analyze.test_extremes_oracle import SMALL_RANGES, exact
+from analyze.test_extremes_oracle import SMALL_RANGES, exact, recorded
 from cli.command import Command
 from hwsim.certify.document import Certificate
 from hwsim.certify.verify import WrongClaimError, verify
@@ -54,18 +53,7 @@ def tiny(draw: Any) -> tuple[list[int], list[int], int, tuple[int, int], Reducti
 def written(row: tuple[int, ...], case: Any) -> list[tuple[str, int]]:
     """Return what the oracle writes to each register that the reduction has."""
     dense, sparse, bias, _, reduction, tile = case
-    seen = [("acc", bias if reduction.bias_at is BiasAt.START else 0)]
-
-    class Recorder(oracle.Registers):
-        def write(self, name: str, register: Register | None, total: int) -> int:
-            if register is not None:
-                seen.append((name, total))
-            return super().write(name, register, total)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(oracle, "Registers", Recorder)
-        reduce(list(row), dense, sparse, bias, exact(reduction), tile)
-    return seen
+    return recorded(bias, reduction, lambda: reduce(list(row), dense, sparse, bias, exact(reduction), tile))
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)
